@@ -1,0 +1,1 @@
+"""Corpora: one file each, all opened by `open_corpus`."""

@@ -13,7 +13,7 @@ SAMPLE_RATE = 16_000
 """Sampling rate in Hz of every wave inside the pipeline."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Waves:
     """A padded batch of mono clips at 16 kHz.
 
@@ -42,7 +42,7 @@ class Waves:
         return len(self.samples)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Frames:
     """Frame-level representations of a batch.
 

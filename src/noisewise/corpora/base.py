@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow  # type: ignore[import-untyped]
 
-from noisewise.errors import CorpusError
+from noisewise import audio
+from noisewise.errors import AudioError, CorpusError
 from noisewise.seeding import fraction
 
 SPLITS = ("train", "validation", "test")
@@ -50,7 +54,7 @@ class Corpus:
     @cached_property
     def has_splits(self) -> bool:
         """Whether the corpus has an official split."""
-        return bool(set(self.rows["split"]) & set(SPLITS))
+        return bool(set(self.rows["split"][:]) & set(SPLITS))
 
     def split(self, name: str) -> datasets.Dataset:
         """Rows of one split.
@@ -58,11 +62,11 @@ class Corpus:
         Raises:
             CorpusError: no such rows.
         """
-        wanted = [i for i, split in enumerate(self.rows["split"]) if split == name]
+        splits = self.rows["split"][:]
+        wanted = [i for i, split in enumerate(splits) if split == name]
         if not wanted:
             raise CorpusError(
-                f"{self.name}: no rows in split {name!r}; the rows have "
-                f"{sorted(set(self.rows['split']))}"
+                f"{self.name}: no rows in split {name!r}; the rows have {sorted(set(splits))}"
             )
         return self.rows.select(wanted)
 
@@ -75,11 +79,19 @@ class Corpus:
         if self.has_splits:
             return self
         splits = [
-            assign_split(row["speaker"] or f"id:{row['id']}", seed, fractions)
-            for row in self.rows.select_columns(["speaker", "id"])
+            assign_split(speaker or f"id:{id_}", seed, fractions)
+            for speaker, id_ in zip(self.rows["speaker"][:], self.rows["id"][:], strict=True)
         ]
+        columns = self.rows.column_names
         rows = self.rows.remove_columns("split").add_column("split", splits)
-        return replace(self, rows=rows)
+        return replace(self, rows=rows.select_columns(columns))
+
+    def checked(
+        self, *, decode: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> Corpus:
+        """The corpus without the rows whose audio `check_audio` refuses; they join ``skipped``."""
+        rows, skipped = check_audio(self.rows, decode=decode, progress=progress)
+        return replace(self, rows=rows, skipped=(*self.skipped, *skipped))
 
 
 def assign_split(key: str, seed: int, fractions: Sequence[float] = FRACTIONS) -> str:
@@ -109,13 +121,12 @@ def make_rows(rows: Iterable[dict[str, Any]], tasks: Sequence[str]) -> datasets.
     columns: dict[str, list[Any]] = {name: [] for name in (*FIXED_COLUMNS, *tasks)}
     defaults = {"offset": 0.0, "split": ""}
     for row in rows:
-        audio = row["audio"]
+        source = row["audio"]
         for name, column in columns.items():
             if name == "audio":
-                is_bytes = isinstance(audio, bytes)
-                column.append(
-                    {"path": None if is_bytes else str(audio), "bytes": audio if is_bytes else None}
-                )
+                is_bytes = isinstance(source, bytes)
+                path = None if is_bytes else str(source)
+                column.append({"path": path, "bytes": source if is_bytes else None})
             else:
                 column.append(row.get(name, defaults.get(name)))
     if not columns["id"]:
@@ -125,7 +136,19 @@ def make_rows(rows: Iterable[dict[str, Any]], tasks: Sequence[str]) -> datasets.
         twice = next(i for i in columns["id"] if i in seen or seen.add(i))  # type: ignore[func-returns-value]
         raise CorpusError(f"two rows have the id {twice!r}")
     features = datasets.Features({**FIXED_COLUMNS, **{t: datasets.Value("string") for t in tasks}})
-    return datasets.Dataset.from_dict(columns, features=features)
+    # straight to Arrow: `Dataset.from_dict` would ask for an audio encoder it does not need
+    table = pyarrow.Table.from_pydict(columns, schema=features.arrow_schema)
+    return datasets.Dataset(table)
+
+
+def read_row(row: dict[str, Any]) -> np.ndarray:
+    """Decode the audio of a corpus row to (samples,) float32 at 16 kHz.
+
+    Raises:
+        AudioError: the file cannot be used; see `noisewise.audio.read`.
+    """
+    source = audio_source(row["audio"])
+    return audio.read(source, offset=row["offset"] or 0.0, duration=row["duration"])
 
 
 def assert_disjoint(*parts: datasets.Dataset) -> None:
@@ -137,6 +160,80 @@ def assert_disjoint(*parts: datasets.Dataset) -> None:
     for column in ("speaker", "id"):
         owner: dict[str, int] = {}
         for number, part in enumerate(parts):
-            for value in set(part[column]) - {None}:
+            for value in set(part[column][:]) - {None}:
                 if owner.setdefault(value, number) != number:
                     raise CorpusError(f"{column} {value!r} is on both sides of a split")
+
+
+def check_audio(
+    rows: datasets.Dataset,
+    *,
+    decode: bool = False,
+    threads: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[datasets.Dataset, list[str]]:
+    """Probe the audio of every row in parallel; drop and list what cannot be used.
+
+    Args:
+        rows: rows of a corpus.
+        decode: decode every row, which also finds truncated files and NaN; otherwise only
+            headers are read, once a file.
+        threads: files probed at a time.
+        progress: called with (files done, files in all).
+
+    Returns:
+        The usable rows, and one line a dropped row with the reason.
+
+    Raises:
+        CorpusError: no row is usable.
+    """
+    sources = [audio_source(value) for value in rows["audio"][:]]
+    spans = list(zip(rows["offset"][:], rows["duration"][:], strict=True))
+    jobs: dict[Any, list[int]] = {}
+    for i, source in enumerate(sources):
+        jobs.setdefault(i if decode or isinstance(source, bytes) else source, []).append(i)
+
+    def problems(members: list[int]) -> list[str | None]:
+        try:
+            if decode:
+                offset, duration = spans[members[0]]
+                audio.read(sources[members[0]], offset=offset, duration=duration)
+                return [None]
+            info = audio.info(sources[members[0]])
+        except AudioError as error:
+            return [str(error)] * len(members)
+        return [_outside(sources[i], info, *spans[i]) for i in members]
+
+    found: dict[int, str] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        for done, (members, reasons) in enumerate(
+            zip(jobs.values(), pool.map(problems, jobs.values()), strict=True), 1
+        ):
+            found.update({i: why for i, why in zip(members, reasons, strict=True) if why})
+            if progress:
+                progress(done, len(jobs))
+    if len(found) == len(sources):
+        raise CorpusError(f"none of {len(sources)} clips is usable; the first: {found[0]}")
+    if not found:
+        return rows, []
+    ids = rows["id"][:]
+    kept = rows.select([i for i in range(len(sources)) if i not in found])
+    return kept, [f"{ids[i]}: {found[i]}" for i in sorted(found)]
+
+
+def audio_source(value: dict[str, Any]) -> str | bytes:
+    """What `noisewise.audio.read` takes, from a value of the ``audio`` column."""
+    return value["bytes"] if value["bytes"] is not None else str(value["path"])
+
+
+def _outside(
+    source: audio.Source, info: audio.Info, offset: float, duration: float | None
+) -> str | None:
+    name = f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
+    if info.frames <= 0:
+        return f"{name}: header only, no samples"
+    end = offset + (duration or 0.0)
+    # the slack that `audio.read` allows
+    if offset < 0 or offset >= info.seconds or end > info.seconds + 1e-3:
+        return f"{name}: segment {offset:g} s to {end:g} s is outside its {info.seconds:g} s"
+    return None

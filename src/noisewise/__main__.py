@@ -1,0 +1,61 @@
+"""The command line: a table of verbs, each a function in `noisewise.commands`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from noisewise import __version__
+from noisewise.errors import NoisewiseError, one_line
+
+COMMANDS = {
+    "demo": "train in noise and without, and compare: the whole point, in minutes",
+    "recipes": "what ships, one line each",
+    "train": "train a recipe on a corpus into a run folder",
+    "evaluate": "measure runs over noise type x SNR x room: results.json and report.html",
+    "predict": "answer for audio files, as JSON lines",
+    "enroll": "add classes to a run from a few clips, without training",
+    "corrupt": "write a seeded noisy copy of a corpus with a hashed manifest",
+    "import": "turn published weights into a run folder",
+}
+"""Verb -> one line of help; the function has the verb's name, with ``import`` as
+``import_weights``."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 done with skipped files, 2 refused)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help"):
+        print(usage())
+        return 0
+    if verb == "--version":
+        print(__version__)
+        return 0
+    if verb not in COMMANDS:
+        print(f"noisewise: no command {verb!r}; see noisewise --help", file=sys.stderr)
+        return 2
+    module = import_module(f"noisewise.commands.{verb if verb != 'import' else 'import_weights'}")
+    function = getattr(module, verb if verb != "import" else "import_weights")
+    from noisewise.cli import run
+
+    try:
+        return int(run(function, f"noisewise {verb}", arguments[1:]) or 0)
+    except NoisewiseError as error:
+        print(f"noisewise {verb}: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"noisewise {verb}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = ["noisewise: speech models that still work in noise", ""]
+    lines += [f"  noisewise {verb:<10}{text}" for verb, text in COMMANDS.items()]
+    return "\n".join([*lines, "", "noisewise COMMAND --help tells more of each."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

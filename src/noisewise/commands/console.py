@@ -1,0 +1,60 @@
+"""What commands show a person: lines, and a progress bar where there is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One line for the user, on standard error: standard output is for results."""
+    console.print(line, markup=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A rich progress bar, silent where standard error is not a terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        yield bar
+
+
+class TrainingDisplay:
+    """Shows training: a bar a phase on a terminal, else a line at each validation."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.tasks: dict[str, Any] = {}
+
+    def __call__(self, phase: Any, step: int, figures: dict[str, float]) -> None:
+        """See `noisewise.training.loop.Report`."""
+        if phase.name not in self.tasks:
+            self.tasks[phase.name] = self.bar.add_task(phase.name, total=phase.steps, note="")
+        note = f"loss {figures['loss']:.3f}" if "loss" in figures else ""
+        self.bar.update(self.tasks[phase.name], completed=step, note=note)
+        checks = {k.removeprefix("val_"): v for k, v in figures.items() if k.startswith("val_")}
+        if checks:
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in checks.items())
+            say(f"{phase.name} {step}/{phase.steps}: {note}, validation {shown}")

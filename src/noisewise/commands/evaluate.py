@@ -1,0 +1,120 @@
+"""``noisewise evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from noisewise.bundle import Bundle, load
+from noisewise.commands.console import progress_bar, say
+from noisewise.evaluation import grid
+from noisewise.evaluation.projector import write_projector
+from noisewise.evaluation.report import write_report
+from noisewise.evaluation.results import Results, write_results
+
+SNR = (20.0, 10.0, 5.0, 0.0, -5.0)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run's results and its embedding map: (clips, dim) embeddings and their labels."""
+
+    results: Results
+    map: tuple[np.ndarray, list[str]]
+
+
+def evaluate(
+    runs: list[Path],
+    *,
+    data: Path | None = None,
+    noise: list[str] | None = None,
+    snr: list[float] | None = None,
+    rir: list[str] | None = None,
+    codec: list[str] | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    workers: int = 1,
+    confidence: float = 0.95,
+) -> int:
+    """Measure one or several runs, clean and over noise type x SNR x room.
+
+    Writes results.json (results-NAME.json for further runs), report.html and a TensorBoard
+    projector export. Speakers that a run was trained or selected on are left out, and counted.
+    The exit status is 1 if some clip could not be used.
+
+    Args:
+        runs: run folders; several are compared in one report.
+        data: corpus; without it, the synthetic one.
+        noise: folders (PATH or PATH@folds=5), generated noises (white, pink ...) or babble.
+        snr: signal-to-noise ratios in dB (default, with noise: 20 10 5 0 -5).
+        rir: folders of room impulse responses.
+        codec: opus, mp3, mulaw or gsm.
+        out: folder of the report (default: evaluation, in the first run's folder).
+        seed: of the corruption.
+        device: cpu, cuda or mps.
+        workers: processes that read and corrupt clips; never changes the result.
+        confidence: of the intervals.
+    """
+    folder = out or runs[0] / "evaluation"
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    measured = [
+        measure(
+            load(run, device),
+            data,
+            name=name,
+            noise=noise or [],
+            snr=SNR if snr is None else snr,
+            rir=rir or [],
+            codec=codec or [],
+            seed=seed,
+            workers=workers,
+            confidence=confidence,
+        )
+        for run, name in zip(runs, names, strict=True)
+    ]
+    write_evaluation(folder, measured)
+    say(f"{folder}: results.json and report.html")
+    return int(any(m.results.skipped for m in measured))
+
+
+def measure(
+    bundle: Bundle,
+    data: Path | None,
+    *,
+    name: str,
+    noise: Sequence[str],
+    snr: Sequence[float],
+    rir: Sequence[str] = (),
+    codec: Sequence[str] = (),
+    seed: int = 0,
+    workers: int = 0,
+    confidence: float = 0.95,
+) -> Measurement:
+    """`grid.evaluate` with a progress bar, and embeddings for the map."""
+    test = grid.open_test_set(bundle, data)
+    say(
+        f"{name}: {len(test.rows)} clips ({test.split}), "
+        f"{test.excluded} left out because training used their speakers"
+    )
+    with progress_bar() as bar:
+        task = bar.add_task(name, total=None, note="")
+        results = grid.evaluate(
+            bundle,
+            test,
+            noise=noise,
+            snr=snr,
+            rir=rir,
+            codec=codec,
+            seed=seed,
+            confidence=confidence,
+            workers=workers,
+            name=name,
+            progress=lambda condition, n: bar.update(task, advance=n, note=condition),
+        )
+        return Measurement(results, grid.embedding_sample(bundle, test, workers=workers))

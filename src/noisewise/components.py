@@ -1,0 +1,76 @@
+"""The only classes that a recipe or a run folder can name, and how they are built.
+
+A configuration holds short names and plain values. A name is looked up in the table below and
+in nothing else, so no file that a user downloads can make noisewise import or call anything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from noisewise.errors import ConfigError
+
+COMPONENTS: dict[str, dict[str, str]] = {
+    "upstream": {"logmel": "noisewise.upstream.logmel:LogMelUpstream"},
+    "backend": {"pooled": "noisewise.backend.pooled:PooledEmbedding"},
+    "head": {"linear": "noisewise.backend.heads:LinearHead"},
+    "batches": {
+        "classes": "noisewise.sampling.batches:ClassBatches",
+        "shuffled": "noisewise.sampling.batches:ShuffledBatches",
+    },
+    "term": {
+        "cross_entropy": "noisewise.training.objective:CrossEntropyTerm",
+        "triplet": "noisewise.training.objective:TripletTerm",
+        "distill": "noisewise.training.objective:DistillTerm",
+    },
+    "optimizer": {
+        "adamw": "torch.optim:AdamW",
+        "novograd": "noisewise.training.novograd:NovoGrad",
+    },
+}
+"""Kind -> name in configurations -> where the class lives."""
+
+Spec = dict[str, Any]
+"""``{"name": ..., **options}``, as it stands in a recipe."""
+
+
+def build(kind: str, spec: Spec, **given: Any) -> Any:
+    """The component that ``spec`` names, made from its options and what the caller gives.
+
+    Args:
+        kind: a key of `COMPONENTS`.
+        spec: name and options; options are checked against the class's own signature.
+        given: arguments that a configuration cannot set (sizes, labels, parameters).
+
+    Raises:
+        ConfigError: unknown name, unknown option, or an option of the wrong type.
+    """
+    table = COMPONENTS[kind]
+    options = dict(spec)
+    name = options.pop("name", None)
+    if name not in table:
+        raise ConfigError(f"unknown {kind} {name!r}; known: {', '.join(sorted(table))}")
+    module, _, attribute = table[name].partition(":")
+    factory = getattr(import_module(module), attribute)
+    parameters = inspect.signature(factory).parameters
+    free = [p for p in parameters if p not in given and p != "params"]
+    hints = get_type_hints(factory.__init__)
+    for option, value in options.items():
+        if option not in free:
+            raise ConfigError(
+                f"{kind} {name!r} has no option {option!r}; it has: {', '.join(free) or 'none'}"
+            )
+        options[option] = _checked(f"{kind}.{name}.{option}", value, hints.get(option, Any))
+    return factory(**{k: v for k, v in given.items() if k in parameters}, **options)
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    try:
+        config = ConfigDict(arbitrary_types_allowed=True)
+        return TypeAdapter(hint, config=config).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {value!r} {error.errors()[0]['msg'].lower()}") from error

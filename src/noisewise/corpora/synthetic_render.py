@@ -1,0 +1,82 @@
+"""From an utterance of the engine to a clip: where it lies, how loud, in what room tone."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+
+from noisewise.types import SAMPLE_RATE
+
+_HOP = SAMPLE_RATE // 100
+_MARGIN = 2 * _HOP
+_PEAK = 0.97
+
+
+def trim(samples: np.ndarray, below_db: float = 45.0) -> np.ndarray:
+    """Cut the quiet ends: 10 ms frames more than ``below_db`` under the loudest, less 20 ms."""
+    samples = np.pad(samples, (0, -len(samples) % _HOP))
+    frames = samples.reshape(-1, _HOP)
+    power = np.square(frames).mean(axis=1)
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-below_db / 10))
+    start, end = loud[0] * _HOP - _MARGIN, (loud[-1] + 1) * _HOP + _MARGIN
+    return samples[max(0, start) : end]
+
+
+def whisper(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Replace voicing by breath: noise with the smoothed spectrum of ``samples``, frame by frame.
+
+    The vocal tract's formants, and so the words and much of the speaker, stay; pitch goes.
+    Shape (samples,) in and out.
+    """
+    size = 512
+    options = {"nperseg": size, "noverlap": size * 3 // 4}
+    spectrum = scipy.signal.stft(samples, **options)[2]
+    # low quefrencies alone: the envelope without harmonics
+    cepstrum = np.fft.irfft(np.log(np.abs(spectrum) + 1e-5), axis=0)
+    cepstrum[24:-23] = 0
+    envelope = np.exp(np.fft.rfft(cepstrum, axis=0).real)
+    # breath is weak below the first formant
+    envelope *= np.minimum(1.0, np.linspace(0, 16, len(envelope)))[:, None]
+    breath = scipy.signal.stft(rng.standard_normal(len(samples)), **options)[2]
+    out = scipy.signal.istft(envelope * breath[:, : envelope.shape[1]], **options)[1]
+    return np.asarray(out[: len(samples)], np.float32)
+
+
+def room_tone(samples: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
+    """A still room: noise that falls towards high frequencies, at ``level_db`` dBFS (RMS)."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    hertz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum / np.maximum(hertz, 40.0) ** rng.uniform(0.3, 1.0), samples)
+    return noise * (10 ** (level_db / 20) / np.sqrt(np.square(noise).mean()))
+
+
+def place(
+    speech: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    samples: int | None,
+    level_db: float,
+) -> np.ndarray:
+    """Lay trimmed speech into a clip with room tone.
+
+    Args:
+        speech: (n,), n at most ``samples``.
+        rng: draws position, loudness and room.
+        samples: length of the clip; None for 0.1 to 0.4 s before and after the speech.
+        level_db: added to the loudness, which is -23 dBFS give or take 5 dB.
+
+    Returns:
+        (samples,) float32, its peak at most 0.97.
+    """
+    if samples is None:
+        before, after = (int(s * SAMPLE_RATE) for s in rng.uniform(0.1, 0.4, 2))
+        samples = before + len(speech) + after
+    else:
+        before = int(rng.integers(0, samples - len(speech) + 1))
+    level = 10 ** ((level_db - 23 + rng.uniform(-5, 5)) / 20)
+    scaled = speech * (level / np.sqrt(np.square(speech).mean()))
+    scaled *= min(1.0, _PEAK / np.abs(scaled).max())
+    out = room_tone(samples, rng.uniform(-72, -54), rng)
+    out[before : before + len(speech)] += scaled
+    out *= min(1.0, _PEAK / np.abs(out).max())
+    return out.astype(np.float32)

@@ -1,0 +1,120 @@
+"""New classes without training: embeddings of a few clips join the decision rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from noisewise import audio
+from noisewise.bundle import Bundle, seen_key
+from noisewise.corpora.base import Corpus, assert_disjoint
+from noisewise.decision.fit import fit_decision
+from noisewise.embedding import embed_rows, pick_per_class
+from noisewise.errors import AudioError, ConfigError
+from noisewise.seeding import rng
+
+FALSE_ACCEPT_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What `enroll_corpus` did.
+
+    Attributes:
+        clips: number of clips of each label that joined the rule.
+        skipped: (id, reason) of unusable clips.
+        calibrated: whether the rejection threshold was set anew.
+    """
+
+    clips: dict[str, int]
+    skipped: list[tuple[str, str]]
+    calibrated: bool
+
+
+def enroll_clips(bundle: Bundle, label: str, paths: Sequence[Path | str]) -> list[str]:
+    """Add the clips to class ``label``, new or known; the threshold stays.
+
+    Returns:
+        One line a clip that could not be used.
+
+    Raises:
+        ConfigError: no usable clip, or a rule that cannot learn without training.
+    """
+    clips, skipped = [], []
+    for path in paths:
+        try:
+            clips.append(audio.read(path))
+        except AudioError as error:
+            skipped.append(str(error))
+    if not clips:
+        raise ConfigError(f"{label!r}: none of the {len(paths)} clips is usable: {skipped[:3]}")
+    bundle.decision.enroll(label, bundle.embed(clips))
+    return skipped
+
+
+def enroll_corpus(
+    bundle: Bundle,
+    corpus: Corpus,
+    *,
+    per_class: int | None = None,
+    decision: str | None = None,
+    k: int = 5,
+    far: float | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Enrolled:
+    """Add the classes of a corpus from its training speakers.
+
+    Args:
+        bundle: changed in place; remembers the speakers as seen.
+        corpus: with splits.
+        per_class: at most so many clips of each class, drawn by the seed; None for all.
+        decision: "knn" or "prototypes" makes a new rule from this corpus alone; None adds to
+            the present one.
+        k: neighbours of a new "knn" rule.
+        far: false-accept rate to set the threshold for, on validation speakers. None keeps the
+            present threshold, or uses 0.05 where the rule has none.
+        seed: of the draw.
+        workers: processes that read clips.
+        progress: called with the number of clips done.
+
+    Raises:
+        ConfigError: a rule that cannot learn without training.
+        CorpusError: no labels of the bundle's task, or an unusable split.
+    """
+    if bundle.task not in corpus.labels:
+        raise ConfigError(f"{corpus.name}: no labels {bundle.task!r}: {list(corpus.labels)}")
+    train, validation = corpus.split("train"), corpus.split("validation")
+    assert_disjoint(train, validation, corpus.split("test"))
+    names = corpus.labels[bundle.task]
+    classes = _numbers(train[bundle.task][:], names)
+    if per_class is not None:
+        picked = pick_per_class(classes, per_class, rng(seed, "enroll").permutation(len(train)))
+        train, classes = train.select(picked), classes[picked]
+    embedded = embed_rows(bundle.model, train, workers=workers, progress=progress)
+    classes = classes[embedded.rows]
+    if decision is not None:
+        bundle.decision = fit_decision(decision, list(names), embedded.vectors, classes, k=k)
+    else:
+        for number, name in enumerate(names):
+            if (classes == number).any():
+                bundle.decision.enroll(name, embedded.vectors[classes == number])
+    used = [train] if per_class is not None else [train, validation]
+    calibrate = far is not None or bundle.decision.threshold is None
+    if calibrate:
+        held_out = embed_rows(bundle.model, validation, workers=workers, progress=progress)
+        truth = _numbers(validation[bundle.task][:], bundle.labels)[held_out.rows]
+        bundle.decision.calibrate(held_out.vectors, truth, far or FALSE_ACCEPT_RATE)
+        used = [train, validation]
+    bundle.seen |= {seen_key(row) for part in used for row in part}
+    counts = {name: int((classes == number).sum()) for number, name in enumerate(names)}
+    return Enrolled(counts, embedded.skipped, calibrate)
+
+
+def _numbers(labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number.get(label, -1) for label in labels], dtype=np.int64)

@@ -1,0 +1,306 @@
+"""Measures a run over noise type x SNR x room: the answer to "how does it do in noise?"."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from noisewise.bundle import Bundle
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import Corpus, read_row
+from noisewise.corpora.noise_folders import open_noise, open_rooms
+from noisewise.decision.base import REJECTING, Answer
+from noisewise.embedding import Embedded, embed_rows
+from noisewise.errors import ConfigError, CorpusError
+from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
+from noisewise.metrics.classification import accuracy, confusion, macro_f1
+from noisewise.metrics.detection import det_points
+from noisewise.metrics.intervals import bootstrap, wilson
+from noisewise.noise.condition import Condition, Grid
+from noisewise.noise.corrupt import Corruptor
+from noisewise.seeding import rng
+
+HARDEST = 12
+"""Wrongly answered clips that a report lets one listen to."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The clips that a run is measured on.
+
+    Attributes:
+        corpus: what was opened.
+        rows: the clips.
+        split: "test" (official, or the run's own), or "all" for a corpus the run never saw.
+        root: name of the folder or manifest.
+        excluded: clips left out because the run trained or was selected on their speakers.
+    """
+
+    corpus: Corpus
+    rows: datasets.Dataset
+    split: str
+    root: str
+    excluded: int
+
+
+def open_test_set(
+    bundle: Bundle, data: Path | str | None, name: str = "auto", **options: Any
+) -> TestSet:
+    """Official test rows, or all rows, of a corpus, without any speaker that the run has seen.
+
+    Raises:
+        CorpusError: nothing is left, or the corpus has no labels of the run's task.
+    """
+    corpus = open_corpus(data, name, **options).checked()
+    if bundle.task not in corpus.labels:
+        raise CorpusError(f"{data}: no labels {bundle.task!r}; it has {list(corpus.labels)}")
+    rows = corpus.split("test") if corpus.has_splits else corpus.rows
+    unseen = [i for i, row in enumerate(rows) if not bundle.has_seen(row)]
+    if not unseen:
+        raise CorpusError(f"{data}: the run was trained on every speaker of these clips")
+    root = Path(data).resolve().name if data is not None else corpus.name
+    split = "test" if corpus.has_splits or len(unseen) < len(rows) else "all"
+    return TestSet(corpus, rows.select(unseen), split, root, len(rows) - len(unseen))
+
+
+@dataclass(frozen=True)
+class InCondition:
+    """Puts every clip into one condition; picklable."""
+
+    corruptor: Corruptor
+    condition: Condition
+
+    def __call__(self, clip: np.ndarray, clip_id: str, speaker: str | None) -> np.ndarray:
+        """See `noisewise.embedding.Change`."""
+        return self.corruptor(clip, self.condition, clip_id, speaker)
+
+
+def evaluate(
+    bundle: Bundle,
+    test: TestSet,
+    *,
+    noise: Sequence[str] = (),
+    snr: Sequence[float] = (20, 10, 5, 0, -5),
+    rir: Sequence[str] = (),
+    codec: Sequence[str] = (),
+    seed: int = 0,
+    confidence: float = 0.95,
+    workers: int = 0,
+    name: str = "run",
+    progress: Callable[[str, int], None] | None = None,
+) -> Results:
+    """Measure a run clean and over a grid of conditions.
+
+    Each clip's noise is drawn from (seed, clip, condition) alone: the same call gives the same
+    results whatever the number of workers.
+
+    Args:
+        bundle: the run.
+        test: from `open_test_set`.
+        noise: noise specs, see `open_noise`; babble is made of the test speakers, never of the
+            clip's own.
+        snr: in dB.
+        rir: folders of room impulse responses.
+        codec: codec names.
+        seed: of the corruption.
+        confidence: of the intervals.
+        workers: processes that read and corrupt clips.
+        name: how reports call the run.
+        progress: called with the condition's name and the clips done in it.
+
+    Returns:
+        What goes into ``results.json`` and, with the audio of the hardest clips, into reports.
+    """
+    noises = {source.name: source for spec in noise for source in open_noise(spec, test.rows)}
+    rooms = {source.name: source for spec in rir for source in open_rooms(spec)}
+    if noises and not snr:
+        raise ConfigError("noise needs at least one SNR")
+    corruptor = Corruptor(noises, rooms, seed)
+    conditions = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
+    truth = _truth(bundle, test.rows)
+    measured = []
+    for condition in conditions.conditions():
+        change = None if condition.clean else InCondition(corruptor, condition)
+        embedded = embed_rows(
+            bundle.model,
+            test.rows,
+            change=change,
+            workers=workers,
+            progress=None if progress is None else _step(progress, condition.name),
+        )
+        measured.append(Measured.of(bundle, condition, embedded, truth))
+    unknown = Counter(
+        label for label in test.rows[bundle.task][:] if label not in set(bundle.labels)
+    )
+    return Results(
+        task=bundle.task,
+        run=name,
+        recipe=str(bundle.training.get("recipe", "")),
+        data=Data(
+            corpus=test.corpus.name,
+            root_name=test.root,
+            split=test.split,
+            seed=seed,
+            clips=len(test.rows),
+            speakers=len(set(test.rows["speaker"][:]) - {None}),
+            excluded_seen=test.excluded,
+        ),
+        confidence=confidence,
+        rows=[m.row(bundle, truth, confidence, seed) for m in measured],
+        classes=list(bundle.labels),
+        confusion={m.condition.name: m.confusion(bundle, truth) for m in measured},
+        det={m.condition.name: curve for m in measured if (curve := m.det(bundle, truth))},
+        unknown_labels=dict(sorted(unknown.items())),
+        skipped=[
+            Skipped(i, why, m.condition.name) for m in measured for i, why in m.embedded.skipped
+        ],
+        rejection=None
+        if bundle.decision.threshold is None
+        else Rejection(
+            threshold=bundle.decision.threshold,
+            target_far=bundle.decision.target_far or math.nan,
+            **measured[0].rejection(bundle, truth),
+        ),
+        hardest=_hardest(bundle, test.rows, truth, measured, corruptor),
+    )
+
+
+def _step(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
+    return lambda done: progress(name, done)
+
+
+def _truth(bundle: Bundle, rows: datasets.Dataset) -> np.ndarray:
+    """(rows,) index of each true label, -1 for labels that the model lacks."""
+    number = {label: i for i, label in enumerate(bundle.labels)}
+    return np.array([number.get(label, -1) for label in rows[bundle.task][:]], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One condition's answers."""
+
+    condition: Condition
+    embedded: Embedded
+    answer: Answer
+
+    @classmethod
+    def of(
+        cls, bundle: Bundle, condition: Condition, embedded: Embedded, truth: np.ndarray
+    ) -> Measured:
+        """Decide on the embeddings of one condition."""
+        return cls(condition, embedded, bundle.decision.answer(embedded.vectors))
+
+    def parts(self, bundle: Bundle, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(clips,) bool: true label is known to the model; true label is a wanted class."""
+        own = truth[self.embedded.rows]
+        wanted = np.where(own >= 0, bundle.decision.wanted[own], False)
+        return own >= 0, wanted
+
+    def rejection(self, bundle: Bundle, truth: np.ndarray) -> dict[str, float]:
+        """False-accept and false-reject rate at the stored threshold; NaN-free, may be empty."""
+        _, wanted = self.parts(bundle, truth)
+        figures = {}
+        if (~wanted).any():
+            figures["far"] = float(self.answer.accepted[~wanted].mean())
+        if wanted.any():
+            figures["frr"] = float(1 - self.answer.accepted[wanted].mean())
+        return figures
+
+    def row(self, bundle: Bundle, truth: np.ndarray, confidence: float, seed: int) -> Row:
+        """The row of ``results.json``."""
+        known, _ = self.parts(bundle, truth)
+        own, said = truth[self.embedded.rows][known], self.answer.label[known]
+        metrics: dict[str, float] = {}
+        intervals: dict[str, tuple[float, float]] = {}
+        if len(own):
+            right = int((own == said).sum())
+            metrics = {"accuracy": accuracy(own, said), "macro_f1": macro_f1(own, said)}
+            intervals = {
+                "accuracy": wilson(right, len(own), confidence),
+                "macro_f1": bootstrap(macro_f1, (own, said), seed=seed, confidence=confidence),
+            }
+        if bundle.decision.threshold is not None:
+            metrics |= self.rejection(bundle, truth)
+        return Row(
+            noise=self.condition.noise,
+            snr_db=self.condition.snr_db,
+            rir=self.condition.rir,
+            codec=self.condition.codec,
+            n=len(own),
+            metrics=metrics,
+            intervals=intervals,
+            skipped=len(self.embedded.skipped),
+        )
+
+    def confusion(self, bundle: Bundle, truth: np.ndarray) -> list[list[int]]:
+        """Counts, true class by answered class."""
+        known, _ = self.parts(bundle, truth)
+        own = truth[self.embedded.rows][known]
+        matrix = confusion(own, self.answer.label[known], len(bundle.labels))
+        return [[int(count) for count in line] for line in matrix]
+
+    def det(self, bundle: Bundle, truth: np.ndarray) -> Det | None:
+        """Detection error trade-off of wanted words against everything else, if there are both."""
+        _, wanted = self.parts(bundle, truth)
+        if wanted.all() or not wanted.any():
+            return None
+        far, frr = det_points(self.answer.score[wanted], self.answer.score[~wanted])
+        keep = np.unique(np.linspace(0, len(far) - 1, 200).round().astype(int))
+        return Det([float(x) for x in far[keep]], [float(x) for x in frr[keep]])
+
+
+def _hardest(
+    bundle: Bundle,
+    rows: datasets.Dataset,
+    truth: np.ndarray,
+    measured: Sequence[Measured],
+    corruptor: Corruptor,
+) -> list[Hardest]:
+    """The wrong answers given with most confidence, easiest conditions first."""
+    found: list[Hardest] = []
+    for m in sorted(measured, key=lambda m: (not m.condition.clean, -(m.condition.snr_db or 0))):
+        own = truth[m.embedded.rows]
+        wrong = np.flatnonzero((own >= 0) & (own != m.answer.label))
+        for place in wrong[np.argsort(-m.answer.score[wrong], kind="stable")]:
+            if len(found) == HARDEST:
+                return found
+            row = rows[int(m.embedded.rows[place])]
+            before = samples = read_row(row)
+            if not m.condition.clean:
+                samples = corruptor(samples, m.condition, row["id"], row["speaker"])
+            found.append(
+                Hardest(
+                    id=row["id"],
+                    samples=samples,
+                    before=None if m.condition.clean else before,
+                    true=bundle.labels[int(own[place])],
+                    predicted=bundle.labels[int(m.answer.label[place])],
+                    score=float(m.answer.score[place]),
+                    condition=m.condition.name,
+                )
+            )
+    return found
+
+
+def embedding_sample(
+    bundle: Bundle, test: TestSet, per_class: int = 40, workers: int = 0
+) -> tuple[np.ndarray, list[str]]:
+    """Embeddings of some clean clips of each label, for a map: (clips, dim) and their labels."""
+    order = rng(0, "map").permutation(len(test.rows))
+    labels: Sequence[str] = test.rows[bundle.task][:]
+    taken: Counter[str] = Counter()
+    picked: list[int] = []
+    for number in order:
+        if taken[labels[number]] < per_class:
+            taken[labels[number]] += 1
+            picked.append(int(number))
+    rows = test.rows.select(picked)
+    embedded = embed_rows(bundle.model, rows, workers=workers)
+    return embedded.vectors, [rows[bundle.task][int(i)] for i in embedded.rows]

@@ -1,0 +1,149 @@
+"""``report.html``: one file that shows what evaluations measured, offline, in light or dark.
+
+No script, nothing fetched; everything from the data (labels, file names, run names) is escaped,
+and a content security policy in the page forbids the rest.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation import sections
+from noisewise.evaluation.markup import Html, join, tag, text
+from noisewise.evaluation.results import Results
+from noisewise.evaluation.wording import summary
+from noisewise.files import write_atomic
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
+PACKAGES = ("noisewise", "torch", "numpy", "soundfile", "faiss-cpu", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a report shows beyond the results.
+
+    Attributes:
+        command: the command that made the report.
+        seed: of the noise.
+        embeddings: run name -> (clips, dim) embeddings and the label of each, for the map.
+        noise: how the summary calls the noise, for instance "noises it never heard".
+        versions: of the software; by default what is installed.
+        audio_bytes: no more sound than this goes into the page; clips beyond are only listed.
+    """
+
+    command: str = ""
+    seed: int | None = None
+    embeddings: Mapping[str, tuple[np.ndarray, Sequence[str]]] = field(default_factory=dict)
+    noise: str = "noise"
+    versions: Mapping[str, str] = field(default_factory=versions)
+    audio_bytes: int = 6_000_000
+
+
+def write_report(
+    path: Path | str,
+    results: Sequence[Results],
+    *,
+    extras: Extras | None = None,
+    metric: str | None = None,
+) -> None:
+    """Write a self-contained report on one run, or a comparison of several with the first.
+
+    The clips in ``Results.hardest`` that carry samples can be listened to. The same input gives
+    the same bytes.
+
+    Args:
+        path: of the HTML file; its folder is made if need be.
+        results: one a run.
+        extras: what to show beyond the results.
+        metric: the leading metric; the first one of the first run by default.
+
+    Raises:
+        ConfigError: no results, or a metric that none of them has.
+    """
+    if not results:
+        raise ConfigError("a report needs the results of at least one run")
+    extras = extras or Extras()
+    known = list(dict.fromkeys(name for r in results for name in r.metrics))
+    if metric is not None and metric not in known:
+        raise ConfigError(f"no metric {metric!r} in the results; they have {known}")
+    metrics = [metric or (known[0] if known else "accuracy")]
+    metrics += [name for name in known if name != metrics[0]]
+    parts = {
+        "In noise": sections.in_noise(results, metrics),
+        "Comparison": sections.comparison(results, metrics),
+        "Numbers": sections.numbers(results, metrics),
+        "Confusions": sections.confusions(results, metrics[0]),
+        "Rejection": sections.rejection(results),
+        "Map": sections.maps(results, extras.embeddings, extras.seed or 0),
+        "Hardest clips": sections.hardest(results, extras.audio_bytes),
+        "Left out": sections.left_out(results),
+        "How it was made": sections.made(results, extras.command, extras.seed, extras.versions),
+    }
+    page = _page({name: part for name, part in parts.items() if part}, results, metrics[0], extras)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, page.encode("utf-8", "replace"))
+
+
+def _page(
+    parts: Mapping[str, Html], results: Sequence[Results], metric: str, extras: Extras
+) -> str:
+    style = files("noisewise.evaluation").joinpath("report.css").read_text("utf-8")
+    names = ", ".join(r.run for r in results if r.run) or "evaluation"
+    title = f"{names}: {results[0].task} in noise"
+    keys = {name: name.lower().replace(" ", "-") for name in parts}
+    links = join(tag("li", tag("a", name, href=f"#{keys[name]}")) for name in parts)
+    body = join(
+        tag("section", tag("h2", name, id=f"{keys[name]}-title"), part, id=keys[name],
+            aria_labelledby=f"{keys[name]}-title")
+        for name, part in parts.items()
+    )  # fmt: skip
+    percent = f"{100 * results[0].confidence:g} %"
+    note = f"In brackets and shaded: {percent} confidence intervals."
+    sentences = " ".join(summary(results, metric, extras.noise))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{text(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the results</a>
+<header>
+{tag("h1", title)}
+{tag("p", sentences, class_="summary")}
+{tag("p", note, class_="note")}
+{tag("nav", tag("ul", links), aria_label="Sections")}
+</header>
+<main id="main">
+{body}
+</main>
+<footer>
+Made by noisewise {text(extras.versions.get("noisewise", ""))}.
+This page fetches nothing and works offline.
+</footer>
+</body>
+</html>
+"""

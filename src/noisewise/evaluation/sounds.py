@@ -1,0 +1,73 @@
+"""Clips in a report: waveform and spectrogram to see, a WAV file to hear."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import soundfile
+from matplotlib.figure import Figure
+
+from noisewise.evaluation.plots import MUTED, PALETTE, Look, new_figure, styled
+from noisewise.features import mel_filterbank
+from noisewise.types import SAMPLE_RATE
+
+
+def wav(samples: np.ndarray) -> bytes:
+    """A 16-bit WAV file of (samples,) at 16 kHz, the only format that every browser plays.
+
+    A clip that goes beyond full scale is turned down, not cut off.
+    """
+    clip = np.nan_to_num(np.asarray(samples, dtype=np.float64))
+    clip = clip / max(1.0, float(np.abs(clip).max(initial=0.0)))
+    stream = io.BytesIO()
+    soundfile.write(stream, clip, SAMPLE_RATE, format="WAV", subtype="PCM_16")
+    return stream.getvalue()
+
+
+@styled
+def sound(samples: np.ndarray, before: np.ndarray | None = None) -> Figure:
+    """Waveform above log-mel spectrogram of a clip; with ``before``, that one on the left.
+
+    Args:
+        samples: (samples,) at 16 kHz.
+        before: the same clip before something was done to it, drawn on the same scales.
+    """
+    clips = [samples] if before is None else [before, samples]
+    clips = [np.nan_to_num(np.asarray(clip, dtype=np.float64)) for clip in clips]
+    figure = new_figure(*((3.4, 1.7) if before is None else (4.8, 2.4)))
+    figure.patch.set_alpha(0)
+    spectra = [_log_mel(clip) for clip in clips]
+    peak = max(float(np.abs(clip).max(initial=1e-4)) for clip in clips)
+    top = max(float(spectrum.max()) for spectrum in spectra)
+    grid = figure.add_gridspec(2, len(clips), height_ratios=(1, 2))
+    for column, (clip, spectrum) in enumerate(zip(clips, spectra, strict=True)):
+        wave, image = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
+        low, high = _envelope(clip)
+        wave.fill_between(np.arange(len(low)), low, high, color=PALETTE[0], linewidth=0.6)
+        wave.set(ylim=(-peak, peak), xlim=(0, max(1, len(low) - 1)))
+        view: Look = {"origin": "lower", "aspect": "auto", "cmap": "magma"}
+        image.imshow(spectrum, vmin=top - 70, vmax=top, interpolation="nearest", **view)
+        wave.axis("off")
+        image.axis("off")
+        if before is not None:
+            title = ("before", "after")[column]
+            wave.set_title(title, fontsize=9, color=MUTED, loc="left", pad=2)
+    return figure
+
+
+def _envelope(clip: np.ndarray, columns: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest sample of each of at most 400 stretches of a clip."""
+    parts = np.array_split(clip, min(columns, max(1, len(clip))))
+    parts = [part if len(part) else np.zeros(1) for part in parts]
+    return np.array([p.min() for p in parts]), np.array([p.max() for p in parts])
+
+
+def _log_mel(clip: np.ndarray, mels: int = 64, most: int = 600) -> np.ndarray:
+    """(mels, frames) in dB, at most 600 frames, however long the clip."""
+    hop = max(160, len(clip) // most)
+    padded = np.pad(clip, (0, max(0, 400 - len(clip))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::hop] * np.hanning(400)
+    power = np.abs(np.fft.rfft(frames, 512)) ** 2
+    bank = mel_filterbank(mels, 512, SAMPLE_RATE).astype(np.float64)
+    return np.asarray(10 * np.log10(bank @ power.T + 1e-10))

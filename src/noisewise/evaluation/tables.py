@@ -1,0 +1,83 @@
+"""Tables of a report: one metric by noise and SNR, everything, and runs compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from noisewise.evaluation.markup import Html, table, tag
+from noisewise.evaluation.results import Results, Row
+from noisewise.evaluation.wording import NOT_DEFINED, describe, difference, figure, span
+
+
+def cell(row: Row | None, metric: str) -> Html:
+    """A value with its interval below, tinted by the value where that is a share."""
+    if row is None or not math.isfinite(row.value(metric)):
+        return tag("td", NOT_DEFINED)
+    value, interval = row.value(metric), span(metric, row.interval(metric))
+    content = [figure(metric, value), *([tag("small", interval)] if interval else [])]
+    if not describe(metric).percent:
+        return tag("td", *content)
+    share = min(1.0, max(0.0, value))
+    return tag("td", *content, class_="share", style=f"--share:{share:.3f}")
+
+
+def by_noise(results: Results, metric: str) -> Html:
+    """One metric: noise types (with room and codec) down, SNRs across, clean at the right end."""
+    snrs = sorted({row.snr_db for row in results.rows if row.snr_db is not None})
+    places = {(row.noise, row.snr_db, row.rir, row.codec): row for row in results.rows}
+    kinds = dict.fromkeys((row.noise, row.rir, row.codec) for row in results.rows)
+    rows = []
+    for noise, rir, codec in kinds:
+        if noise is None and any(k[0] is not None and k[1:] == (rir, codec) for k in kinds):
+            continue  # it is the last column of the noises' own lines
+        parts = [noise or ("no noise" if rir or codec else "clean"), rir and f"room {rir}", codec]
+        cells = [cell(places.get((noise, snr, rir, codec)), metric) for snr in snrs]
+        cells.append(cell(places.get((None, None, rir, codec)), metric))
+        rows.append([", ".join(part for part in parts if part), *cells])
+    plain = "no noise" if any(row.rir or row.codec for row in results.rows) else "clean"
+    head = ["Noise", *(f"{snr:g} dB".replace("-", "\N{MINUS SIGN}") for snr in snrs), plain]
+    most = max((row.n for row in results.rows), default=0)
+    return table(f"{describe(metric).title} of {most} clips, with its interval", head, rows)
+
+
+def everything(results: Results, metrics: Sequence[str]) -> Html:
+    """All metrics under all conditions."""
+    used = [metric for metric in metrics if metric in results.metrics]
+    skipped = any(row.skipped for row in results.rows)
+    head = ["Condition", *(describe(metric).title for metric in used), "Clips"]
+    rows = [
+        [
+            row.condition.name,
+            *(cell(row, metric) for metric in used),
+            row.n,
+            *([row.skipped] if skipped else []),
+        ]
+        for row in results.rows
+    ]
+    return table("All metrics", head + (["Skipped"] if skipped else []), rows)
+
+
+def compared(results: Sequence[Results], metric: str) -> Html:
+    """The first run's metric and what the others have more or less, under every condition."""
+    names = [r.run or f"run {i + 1}" for i, r in enumerate(results)]
+    conditions = dict.fromkeys(row.condition for r in results for row in r.rows)
+    rows = []
+    for condition in conditions:
+        first, *others = [r.at(condition) for r in results]
+        gaps = [_gap(metric, first, other) for other in others]
+        rows.append([condition.name, cell(first, metric), *gaps])
+    unit = " in points" if describe(metric).percent else ""
+    caption = f"{describe(metric).title} of {names[0]}, and the difference of the others{unit}"
+    return table(caption, ["Condition", *names], rows)
+
+
+def _gap(metric: str, first: Row | None, other: Row | None) -> Html:
+    if first is None or other is None:
+        return tag("td", NOT_DEFINED)
+    gap, higher = other.value(metric) - first.value(metric), describe(metric).higher
+    shown = difference(metric, gap)
+    value = tag("small", figure(metric, other.value(metric)))
+    if higher is None or not math.isfinite(gap) or shown[0] not in "+\N{MINUS SIGN}":
+        return tag("td", shown, value)
+    return tag("td", shown, value, class_="better" if (gap > 0) == higher else "worse")

@@ -1,0 +1,58 @@
+"""The pipeline, in one readable file: waves -> frames -> embedding -> logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from noisewise.types import Frames, Waves
+
+
+@dataclass
+class Output:
+    """Everything that one pass through the pipeline produces.
+
+    Attributes:
+        frames: what the upstream gave.
+        embedding: (batch, dim), unit length.
+        logits: for each head its (batch, classes).
+    """
+
+    frames: Frames
+    embedding: Tensor
+    logits: dict[str, Tensor]
+
+
+class SpeechModel(nn.Module):
+    """An upstream, a back end and any number of heads, one a task.
+
+    Args:
+        upstream: module from `Waves` to `Frames`, with an attribute ``dim``.
+        backend: module from `Frames` to an embedding (batch, dim), with an attribute ``dim``.
+        heads: module from an embedding to logits, for each task that has one.
+    """
+
+    def __init__(
+        self, upstream: nn.Module, backend: nn.Module, heads: dict[str, nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.upstream = upstream
+        self.backend = backend
+        self.heads = nn.ModuleDict(heads or {})
+
+    def forward(self, waves: Waves) -> Output:
+        """Run the whole pipeline on a batch."""
+        frames = self.upstream(waves)
+        embedding = self.backend(frames)
+        return Output(frames, embedding, {t: head(embedding) for t, head in self.heads.items()})
+
+    @torch.no_grad()
+    def embed(self, waves: Waves) -> Tensor:
+        """(batch, dim) embeddings, each independent of what else is in the batch.
+
+        The model must be in evaluation mode.
+        """
+        embedding: Tensor = self.backend(self.upstream(waves))
+        return embedding

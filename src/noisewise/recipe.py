@@ -1,0 +1,163 @@
+"""Recipes: one YAML that names what fills each stage of the pipeline and its training phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from noisewise.components import Spec
+from noisewise.errors import ConfigError
+
+
+class _Strict(BaseModel):
+    """Refuses keys that it does not know, so that a misspelt one is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Which corpus, and how it is split."""
+
+    corpus: str = "auto"
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
+
+
+class ModelConfig(_Strict):
+    """What fills the stages of the pipeline."""
+
+    upstream: Spec
+    backend: Spec
+    head: Spec | None = None
+
+
+class AugmentConfig(_Strict):
+    """Random changes to each training clip; probabilities in [0, 1]."""
+
+    shift_ms: float = Field(0, ge=0)
+    speed: tuple[float, float] = (1.0, 1.0)
+    noise: list[str] = Field(default_factory=list)
+    noise_prob: float = Field(0.8, ge=0, le=1)
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    rooms: list[str] = Field(default_factory=list)
+    room_prob: float = Field(0.3, ge=0, le=1)
+
+
+class PhaseConfig(_Strict):
+    """A stretch of training: what learns, from which objective, for how long."""
+
+    name: str
+    steps: int = Field(ge=1)
+    train: list[str]
+    batches: Spec
+    objective: list[Spec] = Field(min_length=1)
+    optimizer: Spec
+    lr: float = Field(gt=0)
+    lr_end: float = Field(ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1)
+    validate_every: int = Field(ge=1)
+
+
+class SelectionConfig(_Strict):
+    """How the best checkpoint is chosen on validation clips."""
+
+    snr_db: list[float] = Field(default_factory=list)
+    clips: int = Field(400, ge=1)
+    reference_per_class: int = Field(20, ge=1)
+
+
+class DecisionConfig(_Strict):
+    """How the trained model answers."""
+
+    name: Literal["knn", "prototypes", "head"]
+    k: int = Field(5, ge=1)
+    noisy_copies: int = Field(0, ge=0)
+    false_accept_rate: float = Field(0.05, gt=0, lt=1)
+
+
+class Recipe(_Strict):
+    """A whole training run."""
+
+    recipe: str
+    description: str
+    task: str
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    phases: list[PhaseConfig] = Field(min_length=1)
+    selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    decision: DecisionConfig
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of every recipe that comes with the package, sorted."""
+    folder = Path(str(files("noisewise").joinpath("recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a shipped recipe by name, or any YAML by path, and apply dotted overrides.
+
+    Example:
+        >>> load_recipe("kws-triplet", {"seed": 3, "data.fractions": [0.8, 0.1, 0.1]}).seed
+        3
+
+    Raises:
+        ConfigError: no such recipe, not YAML, or an unknown, missing or mistyped key.
+    """
+    path = shipped().get(str(name)) or Path(name)
+    if not path.is_file():
+        raise ConfigError(f"no recipe {str(name)!r}; shipped: {', '.join(shipped())}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML recipe ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: not a YAML recipe (expected keys and values)")
+    for key, value in (overrides or {}).items():
+        _override(values, key.split("."), value, key)
+    return parse(Recipe, values, str(path))
+
+
+def parse(model: type[Any], values: Any, where: str) -> Any:
+    """Validate plain values as a configuration class; ``where`` names their source in errors.
+
+    Raises:
+        ConfigError: an unknown, missing or mistyped key, named.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg'].lower()}"
+            for e in error.errors()
+        ]
+        raise ConfigError(f"{where}: {'; '.join(lines)}") from error
+
+
+def _override(values: Any, keys: Sequence[str], value: Any, whole: str) -> None:
+    """Set a nested key; list items are reached by number (``phases.0.steps``)."""
+    head, rest = keys[0], keys[1:]
+    if isinstance(values, list):
+        if not head.isdigit() or int(head) >= len(values):
+            raise ConfigError(f"--{whole}: {head!r} is not one of the {len(values)} items")
+        index: Any = int(head)
+    elif isinstance(values, dict):
+        index = head
+        if rest and values.get(head) is None:
+            values[head] = {}
+    else:
+        raise ConfigError(f"--{whole}: {head!r} is inside a plain value")
+    if rest:
+        _override(values[index], rest, value, whole)
+    else:
+        values[index] = value

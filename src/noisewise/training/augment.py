@@ -1,0 +1,93 @@
+"""Random changes to training clips, each a pure function of (seed, step, place in the batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import soxr
+
+from noisewise.errors import AudioError, ConfigError
+from noisewise.noise.condition import Condition
+from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.sources import NoiseSource, Rooms
+from noisewise.recipe import AugmentConfig
+from noisewise.seeding import Key, rng
+
+
+class Augmenter:
+    """Speed, shift, then a room and noise at a random SNR.
+
+    Args:
+        config: which changes, how often and how strong.
+        noises, rooms: sources by name, drawn from uniformly.
+        seed: of the whole run.
+
+    Raises:
+        ConfigError: an empty range.
+    """
+
+    def __init__(
+        self,
+        config: AugmentConfig,
+        noises: Mapping[str, NoiseSource],
+        rooms: Mapping[str, Rooms],
+        seed: int,
+    ) -> None:
+        for name in ("speed", "snr_db"):
+            low, high = getattr(config, name)
+            if low > high or (name == "speed" and low <= 0):
+                raise ConfigError(f"augment.{name}: [{low}, {high}] is not a range")
+        self.config, self.seed = config, seed
+        self.corruptor = Corruptor(noises, rooms, seed)
+
+    def __call__(
+        self, clip: np.ndarray, speaker: str | None, *keys: Key
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(samples,) -> the clip as the model hears it, and as it was before room and noise.
+
+        Babble leaves out the voice of ``speaker``. ``keys`` name the draw (step, place in the
+        batch, clip id). Where the noise cannot be mixed because the clip or the noise is
+        silent, both results are the same.
+        """
+        config, draw = self.config, rng(self.seed, "augment", *keys)
+        clip = change_speed(clip, draw.uniform(*config.speed))
+        clip = shift(clip, round(16 * config.shift_ms * draw.uniform(-1, 1)))
+        noise, room, snr = None, None, None
+        if self.corruptor.noises and draw.random() < config.noise_prob:
+            noise = sorted(self.corruptor.noises)[draw.integers(len(self.corruptor.noises))]
+            snr = float(draw.uniform(*config.snr_db))
+        if self.corruptor.rooms and draw.random() < config.room_prob:
+            room = sorted(self.corruptor.rooms)[draw.integers(len(self.corruptor.rooms))]
+        if noise is None and room is None:
+            return clip, clip
+        condition = Condition(noise=noise, snr_db=snr, rir=room)
+        try:
+            return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip
+        except AudioError:
+            return clip, clip
+
+
+def shift(clip: np.ndarray, samples: int) -> np.ndarray:
+    """Move (samples,) later by ``samples`` (earlier if negative), zeros coming in, same length."""
+    out = np.zeros_like(clip)
+    if abs(samples) < len(clip):
+        if samples >= 0:
+            out[samples:] = clip[: len(clip) - samples]
+        else:
+            out[:samples] = clip[-samples:]
+    return out
+
+
+def change_speed(clip: np.ndarray, factor: float) -> np.ndarray:
+    """Play (samples,) ``factor`` times as fast (pitch moves along), same length.
+
+    A faster clip is centred between zeros, a slower one loses as much at both ends.
+    """
+    if factor == 1:
+        return clip
+    out = soxr.resample(clip, factor, 1.0, quality="QQ").astype(np.float32)
+    missing = len(clip) - len(out)
+    if missing >= 0:
+        return np.pad(out, (missing // 2, missing - missing // 2))
+    return np.ascontiguousarray(out[-missing // 2 :][: len(clip)])

@@ -1,0 +1,134 @@
+"""What a phase minimises: a weighted sum of terms over one batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from noisewise.errors import ConfigError
+from noisewise.losses.triplet import TripletLoss
+from noisewise.model import Output, SpeechModel
+from noisewise.types import Waves
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        noisy: clips as the model hears them.
+        clean: the same clips before noise and room, only where a term asks for them.
+        labels: (batch,) int64 class of each clip.
+        generator: for everything random in this step's terms.
+    """
+
+    noisy: Waves
+    clean: Waves | None
+    labels: Tensor
+    generator: torch.Generator
+
+
+class Term(ABC):
+    """One summand: a loss and the numbers to log beside it."""
+
+    needs_clean = False
+    needs_teacher = False
+
+    def __init__(self, weight: float) -> None:
+        if weight < 0:
+            raise ConfigError(f"the weight of a term must not be negative, got {weight}")
+        self.weight = weight
+
+    @abstractmethod
+    def __call__(
+        self, batch: Batch, output: Output, teacher: SpeechModel | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The unweighted scalar loss, and figures for the log."""
+
+
+class CrossEntropyTerm(Term):
+    """Cross-entropy of the head's logits.
+
+    Args:
+        weight: of this term in the sum.
+        smoothing: share of the target spread evenly over all classes.
+    """
+
+    def __init__(self, weight: float = 1.0, smoothing: float = 0.0) -> None:
+        super().__init__(weight)
+        self.smoothing = smoothing
+
+    def __call__(
+        self, batch: Batch, output: Output, teacher: SpeechModel | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """See `Term`."""
+        if "label" not in output.logits:
+            raise ConfigError("the cross_entropy term needs a head: set model.head in the recipe")
+        logits = output.logits["label"].float()
+        loss = nn.functional.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)
+        right = (logits.argmax(1) == batch.labels).float().mean()
+        return loss, {"train_accuracy": float(right)}
+
+
+class TripletTerm(Term):
+    """Triplet loss on the embeddings; logs how many triplets still violate the margin.
+
+    Args:
+        weight: of this term in the sum.
+        margin, mining: see `TripletLoss`.
+    """
+
+    def __init__(self, weight: float = 1.0, margin: float = 0.5, mining: str = "random") -> None:
+        super().__init__(weight)
+        self.loss = TripletLoss(margin=margin, mining=mining)
+
+    def __call__(
+        self, batch: Batch, output: Output, teacher: SpeechModel | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """See `Term`."""
+        result = self.loss(output.embedding, batch.labels, batch.generator)
+        return result.loss, {"violating_triplets": float(result.violating)}
+
+
+class DistillTerm(Term):
+    """Distance between the noisy clip's embedding and a frozen teacher's of the clean clip.
+
+    The teacher is the run that training started from (``--init``): the student learns to hear
+    through noise what the teacher hears without it. The loss is the mean of 1 - cosine.
+
+    Args:
+        weight: of this term in the sum.
+    """
+
+    needs_clean = True
+    needs_teacher = True
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__(weight)
+
+    def __call__(
+        self, batch: Batch, output: Output, teacher: SpeechModel | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """See `Term`."""
+        if teacher is None or batch.clean is None:
+            raise ConfigError("the distill term needs a teacher: start from a run with --init")
+        target = teacher.embed(batch.clean)
+        cosine = (output.embedding * target).sum(1)
+        return (1 - cosine).mean(), {"teacher_cosine": float(cosine.detach().mean())}
+
+
+def total_loss(
+    terms: list[Term], batch: Batch, output: Output, teacher: SpeechModel | None
+) -> tuple[Tensor, dict[str, float]]:
+    """Weighted sum of the terms, and everything they log plus the sum itself."""
+    figures: dict[str, float] = {}
+    total = torch.zeros((), device=output.embedding.device)
+    for term in terms:
+        loss, logged = term(batch, output, teacher)
+        name = type(term).__name__.removesuffix("Term").lower()
+        figures |= {f"loss_{name}": float(loss.detach()), **logged}
+        total = total + term.weight * loss
+    return total, {"loss": float(total.detach()), **figures}

@@ -1,0 +1,250 @@
+"""From a recipe to a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+
+from noisewise.bundle import Bundle, build_model, load, save, seen_key
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import Corpus, assert_disjoint
+from noisewise.corpora.noise_folders import open_noise, open_rooms
+from noisewise.decision.fit import fit_decision
+from noisewise.embedding import embed_rows
+from noisewise.errors import ConfigError
+from noisewise.model import SpeechModel
+from noisewise.noise.sources import NoiseSource, Rooms
+from noisewise.recipe import Recipe
+from noisewise.seeding import derive
+from noisewise.training.augment import Augmenter
+from noisewise.training.data import label_numbers
+from noisewise.training.log import make_loggers
+from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
+from noisewise.training.precision import pick_precision
+from noisewise.training.selection import Selector
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Splits:
+    """The parts of a corpus that training may see."""
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+
+
+def train(
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    init: Path | str | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    loggers: Sequence[str] = (),
+    report: Report | None = None,
+    say: Say = lambda line: None,
+) -> Bundle:
+    """Train a recipe into the run folder ``out``, or go on where a killed run stopped.
+
+    Args:
+        recipe: from `load_recipe`.
+        out: run folder; must be new, or hold an unfinished run of the same recipe.
+        init: run folder whose weights training starts from, and whose model is the teacher of
+            distillation terms.
+        device: "auto", "cpu", "cuda" or "mps".
+        workers: processes that make batches; the result does not depend on it.
+        loggers: "tensorboard", "wandb"; a CSV is always written.
+        report: called after each step, for progress display.
+        say: called with lines worth telling a user.
+
+    Raises:
+        ConfigError: contradictory settings, or a finished or different run in ``out``.
+        CorpusError: the corpus or its split is unusable.
+        NoisewiseError: the loss stopped being finite.
+    """
+    out = Path(out)
+    if (out / "config.json").exists():
+        raise ConfigError(f"{out}: holds a finished run; choose another --out")
+    fabric = make_fabric(device, recipe.precision)
+    corpus, parts = open_parts(recipe, say)
+    labels = corpus.labels[recipe.task]
+    noises, rooms = open_sources(recipe, parts.train)
+    start = load(init) if init is not None else None
+    torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
+    model = build_model(recipe.model, len(labels))
+    with_init = copy_weights(start.model, model) if start is not None else 0
+    if with_init:
+        say(f"starting from {init}: {with_init} tensors taken over")
+    out.mkdir(parents=True, exist_ok=True)
+    selector = Selector(
+        recipe.selection,
+        recipe.decision,
+        recipe.task,
+        labels,
+        parts.train,
+        parts.validation,
+        noises,
+        recipe.seed,
+        workers,
+    )
+    material = Material(
+        parts.train,
+        label_numbers(parts.train, recipe.task, labels),
+        labels,
+        Augmenter(recipe.augment, noises, rooms, recipe.seed),
+        selector,
+        start.model if start is not None else None,
+    )
+    reports = _with_loggers(report, make_loggers(list(loggers), out))
+    if (out / CHECKPOINT).is_file():
+        say(f"resuming from {out / CHECKPOINT}")
+    began = time.monotonic()
+    progress = Loop(recipe, model, material, out, fabric, workers, reports).run()
+    minutes = (time.monotonic() - began) / 60
+    skipped = [*corpus.skipped, *(f"{name}: {why}" for name, why in progress.skipped.items())]
+    for line in skipped:
+        say(f"skipped {line}")
+    say(f"trained in {minutes:.1f} minutes; building the decision")
+    bundle = Bundle(
+        recipe.model,
+        model.eval(),
+        recipe.task,
+        decide(recipe, model, labels, parts, material.augmenter, workers),
+        {
+            "recipe": recipe.recipe,
+            "seed": recipe.seed,
+            "corpus": corpus.name,
+            "train_clips": len(parts.train),
+            "validation_clips": len(parts.validation),
+            "validation_score": round(progress.best, 6),
+            "noise": recipe.augment.noise,
+            "fractions": list(recipe.data.fractions),
+            "init": Path(init).name if init is not None else None,
+            "skipped": len(skipped),
+        },
+        frozenset(seen_key(row) for part in (parts.train, parts.validation) for row in part),
+    )
+    if start is not None:
+        bundle.seen |= start.seen
+    save(bundle, out)
+    return bundle
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Lightning Fabric on one device.
+
+    Raises:
+        ConfigError: the device does not exist here.
+    """
+    try:
+        accelerator = {"cpu": "cpu", "cuda": "cuda", "mps": "mps", "auto": "auto"}[device]
+        chosen = pick_precision(accelerator, precision)
+        return Fabric(accelerator=accelerator, devices=1, precision=chosen)  # type: ignore[arg-type]
+    except KeyError:
+        raise ConfigError(f"unknown device {device!r}; known: auto, cpu, cuda, mps") from None
+    except Exception as error:  # Lightning's own exceptions share no base class
+        raise ConfigError(f"device {device!r} cannot be used here ({error})") from error
+
+
+def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
+    """Open the recipe's corpus; train and validation rows, disjoint from test and each other."""
+    data = recipe.data
+    corpus = open_corpus(data.root, data.corpus, **data.options).checked()
+    corpus = corpus.with_splits(recipe.seed, data.fractions)
+    if recipe.task not in corpus.labels:
+        raise ConfigError(
+            f"corpus {corpus.name!r} has no labels {recipe.task!r}; it has "
+            f"{', '.join(corpus.labels)}"
+        )
+    train, validation = corpus.split("train"), corpus.split("validation")
+    assert_disjoint(train, validation, corpus.split("test"))
+    say(
+        f"{corpus.name}: {len(train)} training and {len(validation)} validation clips of "
+        f"{len(corpus.labels[recipe.task])} classes, {len(corpus.skipped)} skipped"
+    )
+    return corpus, Splits(train, validation)
+
+
+def open_sources(
+    recipe: Recipe, speech: datasets.Dataset
+) -> tuple[dict[str, NoiseSource], dict[str, Rooms]]:
+    """Training noises and rooms by name; babble is made of training speakers only."""
+    noises = [n for spec in recipe.augment.noise for n in open_noise(spec, speech)]
+    rooms = [r for spec in recipe.augment.rooms for r in open_rooms(spec)]
+    return {n.name: n for n in noises}, {r.name: r for r in rooms}
+
+
+def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
+    """Copy every tensor of equal name and shape; returns how many.
+
+    Raises:
+        ConfigError: none fits, so the two models have nothing in common.
+    """
+    theirs, ours = source.state_dict(), target.state_dict()
+    shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    if not shared:
+        raise ConfigError("--init: no tensor of that run fits the recipe's model")
+    target.load_state_dict(ours | shared)
+    return len(shared)
+
+
+def decide(
+    recipe: Recipe,
+    model: SpeechModel,
+    labels: list[str],
+    parts: Splits,
+    augmenter: Augmenter,
+    workers: int,
+) -> Any:
+    """The decision rule on training clips, its threshold set on validation clips."""
+    config = recipe.decision
+    classes = label_numbers(parts.train, recipe.task, labels)
+    vectors, numbers = [], []
+    if config.name != "head":
+        changes = [None, *(_NoisyCopy(augmenter, i) for i in range(config.noisy_copies))]
+        for change in changes:
+            embedded = embed_rows(model, parts.train, change=change, workers=workers)
+            vectors.append(embedded.vectors)
+            numbers.append(classes[embedded.rows])
+    rule = fit_decision(
+        config.name,
+        labels,
+        np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32),
+        np.concatenate(numbers) if numbers else np.zeros(0, np.int64),
+        k=config.k,
+        head=model.heads["label"] if config.name == "head" else None,  # type: ignore[arg-type]
+    )
+    held_out = embed_rows(model, parts.validation, workers=workers)
+    truth = label_numbers(parts.validation, recipe.task, labels)[held_out.rows]
+    rule.calibrate(held_out.vectors, truth, config.false_accept_rate)
+    return rule
+
+
+@dataclass(frozen=True)
+class _NoisyCopy:
+    """One augmented copy of each reference clip, so that noisy clips find noisy neighbours."""
+
+    augmenter: Augmenter
+    number: int
+
+    def __call__(self, clip: np.ndarray, clip_id: str, speaker: str | None) -> np.ndarray:
+        return self.augmenter(clip, speaker, "reference", self.number, clip_id)[0]
+
+
+def _with_loggers(report: Report | None, loggers: list[Any]) -> Report:
+    def both(phase: Any, step: int, figures: dict[str, float]) -> None:
+        for logger in loggers:
+            logger.log_metrics({f"{phase.name}/{k}": v for k, v in figures.items()}, step)
+        if report is not None:
+            report(phase, step, figures)
+
+    return both

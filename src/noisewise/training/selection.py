@@ -1,0 +1,99 @@
+"""Scores a model on validation clips, clean and in noise, to choose the best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import datasets
+import numpy as np
+
+from noisewise.backend.heads import LinearHead
+from noisewise.decision.fit import fit_decision
+from noisewise.embedding import Embedded, embed_rows, pick_per_class
+from noisewise.model import SpeechModel
+from noisewise.noise.condition import Condition
+from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.sources import NoiseSource
+from noisewise.recipe import DecisionConfig, SelectionConfig
+from noisewise.seeding import derive, rng
+from noisewise.training.data import label_numbers
+
+
+@dataclass(frozen=True)
+class VariedNoise:
+    """Mixes noise at one SNR into each clip, the noise source chosen by the clip's id."""
+
+    corruptor: Corruptor
+    snr_db: float
+
+    def __call__(self, clip: np.ndarray, clip_id: str, speaker: str | None) -> np.ndarray:
+        """See `noisewise.embedding.Change`."""
+        names = sorted(self.corruptor.noises)
+        noise = names[derive(self.corruptor.seed, "noise of", clip_id) % len(names)]
+        return self.corruptor(clip, Condition(noise=noise, snr_db=self.snr_db), clip_id, speaker)
+
+
+class Selector:
+    """Validation accuracy, averaged over clean speech and the recipe's validation SNRs.
+
+    Only training and validation clips and the training noises are used: test data is never
+    opened. Neighbours and prototypes are made from a fixed sample of training clips.
+
+    Args:
+        config, decision: from the recipe.
+        task, labels: label column and classes.
+        train, validation: corpus rows.
+        noises: training noise sources; without any, only clean speech counts.
+        seed: of the run.
+        workers: processes that read clips.
+    """
+
+    def __init__(
+        self,
+        config: SelectionConfig,
+        decision: DecisionConfig,
+        task: str,
+        labels: list[str],
+        train: datasets.Dataset,
+        validation: datasets.Dataset,
+        noises: Mapping[str, NoiseSource],
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        self.decision, self.labels, self.workers = decision, labels, workers
+        classes = label_numbers(train, task, labels)
+        order = rng(seed, "reference").permutation(len(train))
+        picked = pick_per_class(classes, config.reference_per_class, order)
+        self.reference, self.reference_classes = train.select(picked), classes[picked]
+        order = rng(seed, "validation").permutation(len(validation))[: config.clips]
+        self.clips = validation.select(sorted(order))
+        self.classes = label_numbers(self.clips, task, labels)
+        self.changes: dict[str, VariedNoise | None] = {"clean": None}
+        if noises:
+            corruptor = Corruptor(noises, {}, derive(seed, "selection") % 2**31)
+            for snr in config.snr_db:
+                self.changes[f"{snr:g} dB"] = VariedNoise(corruptor, snr)
+
+    def __call__(self, model: SpeechModel) -> dict[str, float]:
+        """Accuracy under each condition, and their mean as ``score``; leaves training mode off."""
+        model.eval()
+        embed = partial(embed_rows, model, workers=self.workers)
+        if self.decision.name == "head":
+            head: LinearHead = model.heads["label"]  # type: ignore[assignment]
+            none = np.zeros((0, 0), np.float32)
+            rule = fit_decision("head", self.labels, none, np.zeros(0, np.int64), head=head)
+        else:
+            reference = embed(self.reference)
+            classes = self.reference_classes[reference.rows]
+            rule = fit_decision(
+                self.decision.name, self.labels, reference.vectors, classes, k=self.decision.k
+            )
+        figures = {}
+        for name, change in self.changes.items():
+            embedded: Embedded = embed(self.clips, change=change)
+            truth = self.classes[embedded.rows]
+            answers = rule.scores(embedded.vectors).argmax(1)
+            figures[name] = float(np.mean(answers[truth >= 0] == truth[truth >= 0]))
+        return {**figures, "score": float(np.mean(list(figures.values())))}

@@ -1,0 +1,63 @@
+"""Log-mel upstream: the front end, followed by a convolutional keyword encoder or by nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from noisewise.errors import ConfigError
+from noisewise.features import LogMel
+from noisewise.spec_augment import SpecAugment
+from noisewise.types import Frames, Waves
+from noisewise.upstream.quartznet import QuartzNet
+from noisewise.upstream.res import Res8, Res15
+
+ENCODERS: dict[str, type[nn.Module]] = {"res8": Res8, "res15": Res15, "quartznet": QuartzNet}
+
+
+class LogMelUpstream(nn.Module):
+    """Waves -> log-mel features -> frames of a keyword encoder.
+
+    Args:
+        mels, pad_to, dither: see `LogMel`.
+        encoder: ``{"name": "res8" | "res15" | "quartznet", **its options}``; None gives the
+            normalised log-mel frames themselves, with ``dim`` = mels.
+        mask: options of `SpecAugment`, applied in training only; None for no masking.
+
+    Raises:
+        ConfigError: unknown encoder.
+    """
+
+    def __init__(
+        self,
+        mels: int = 64,
+        pad_to: int = 16,
+        dither: float = 0.0,
+        encoder: dict[str, Any] | None = None,
+        mask: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = LogMel(mels, pad_to, dither)
+        self.mask = SpecAugment(**mask) if mask is not None else None
+        self.encoder: nn.Module | None = None
+        self.dim = mels
+        if encoder is not None:
+            options = dict(encoder)
+            name = options.pop("name", None)
+            if name not in ENCODERS:
+                raise ConfigError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}")
+            self.encoder = ENCODERS[name](mels=mels, **options)
+            self.dim = int(self.encoder.dim)  # type: ignore[arg-type]
+
+    def forward(self, waves: Waves) -> Frames:
+        """Frames with values (1, batch, frames, dim)."""
+        with torch.no_grad():  # the front end has no parameters
+            features, lengths = self.features(waves)
+        if self.mask is not None:
+            features = self.mask(features, lengths)
+        if self.encoder is None:
+            return Frames(features.transpose(1, 2)[None], lengths)
+        frames: Frames = self.encoder(features, lengths)
+        return frames

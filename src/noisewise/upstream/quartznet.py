@@ -1,0 +1,5 @@
+from torch import nn
+
+
+class QuartzNet(nn.Module):
+    pass

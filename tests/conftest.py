@@ -1,0 +1,89 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from noisewise import audio
+from noisewise.seeding import rng
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("NOISEWISE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real recordings not found at {folder} (set NOISEWISE_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def specs() -> Path:
+    """Folder of golden values; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("NOISEWISE_SPECS", ROOT.parent / "shared" / "specs"))
+    if not folder.is_dir():
+        pytest.skip(f"golden values not found at {folder} (set NOISEWISE_SPECS)")
+    return folder
+
+
+WORDS = ("fall", "hum", "rise")
+SPEAKERS = tuple(f"voice{n}" for n in range(20))
+
+
+def toy_clip(word: str, speaker: int, take: int, seconds: float = 0.5) -> np.ndarray:
+    """A quickly learnt stand-in for a word: a gliding tone with harmonics, in a "voice"."""
+    t = np.arange(int(seconds * 16000)) / 16000
+    base = 120 + 8 * speaker + 3 * take
+    slope = {"fall": -0.5, "hum": 0.0, "rise": 1.0}[word]
+    phase = 2 * np.pi * base * (t + slope * t**2 / (2 * seconds))
+    tone = sum(np.sin(h * phase) / h for h in (1, 2, 3, 4))
+    noise = rng(0, "toy", word, speaker, take).standard_normal(len(t))
+    return (0.2 * np.hanning(len(t)) * tone + 1e-3 * noise).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 3 "words" by 20 speakers, 2 takes each."""
+    root = tmp_path_factory.mktemp("toy")
+    for word in WORDS:
+        (root / word).mkdir()
+        for number, speaker in enumerate(SPEAKERS):
+            for take in range(2):
+                path = root / word / f"{speaker}_nohash_{take}.wav"
+                audio.write(path, toy_clip(word, number, take))
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_settings(toy_corpus: Path) -> dict[str, Any]:
+    """Overrides that make a shipped recipe train on the toy corpus within seconds."""
+    return {
+        "data.root": str(toy_corpus),
+        "data.fractions": [0.5, 0.2, 0.3],
+        "model.upstream.encoder": {"name": "res8", "maps": 8},
+        "augment.noise": ["pink", "babble@speakers=3"],
+        "augment.shift_ms": 20,
+        "phases.0.steps": 12,
+        "phases.0.validate_every": 6,
+        "precision": "32-true",
+        "selection.clips": 20,
+    }
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run folder of kws-triplet on the toy corpus; copy it before changing it."""
+    from noisewise.recipe import load_recipe
+    from noisewise.training.run import train
+
+    out = tmp_path_factory.mktemp("run") / "toy"
+    batches = {"phases.0.batches": {"name": "classes", "classes": 3, "per_class": 4}}
+    train(load_recipe("kws-triplet", toy_settings | batches), out)
+    return out

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisewise import audio
+from noisewise.corpora.base import (
+    SPLITS,
+    Corpus,
+    assert_disjoint,
+    assign_split,
+    check_audio,
+    make_rows,
+    read_row,
+)
+from noisewise.errors import CorpusError
+
+TONE = np.sin(np.arange(1600) / 5).astype(np.float32) / 2
+
+
+def corpus(n: int = 60, speakers: int = 20) -> Corpus:
+    rows = [
+        {"id": f"c{i}", "audio": f"/d/{i}.wav", "speaker": f"s{i % speakers}", "keyword": "yes"}
+        for i in range(n)
+    ]
+    return Corpus("test", make_rows(rows, ["keyword"]), "keyword", {"keyword": ["yes"]})
+
+
+def test_rows_have_the_fixed_columns_and_defaults() -> None:
+    rows = make_rows([{"id": "a", "audio": "x.wav"}, {"id": "b", "audio": b"RIFF"}], ["keyword"])
+    assert rows.column_names == ["id", "audio", "offset", "duration", "speaker", "split", "keyword"]
+    assert rows[0] == {
+        "id": "a",
+        "audio": {"path": "x.wav", "bytes": None},
+        "offset": 0.0,
+        "duration": None,
+        "speaker": None,
+        "split": "",
+        "keyword": None,
+    }
+    assert rows[1]["audio"] == {"path": None, "bytes": b"RIFF"}
+
+
+def test_rows_refuse_none_and_doubles() -> None:
+    with pytest.raises(CorpusError, match=r"no rows"):
+        make_rows([], ["keyword"])
+    with pytest.raises(CorpusError, match=r"'a'"):
+        make_rows([{"id": "a", "audio": "1"}, {"id": "a", "audio": "2"}], [])
+
+
+def test_splits_are_by_speaker_and_the_same_in_every_corpus() -> None:
+    small, large = corpus(40).with_splits(3), corpus(600, 30).with_splits(3)
+    parts = [large.split(name) for name in SPLITS]
+    assert_disjoint(*parts)
+    assert sum(map(len, parts)) == 600
+    side = dict(zip(large.rows["speaker"][:], large.rows["split"][:], strict=True))
+    assert all(side[row["speaker"]] == row["split"] for row in small.rows)
+    assert large.rows.column_names == corpus().rows.column_names
+    assert corpus().with_splits(4).rows["split"][:] != corpus().with_splits(3).rows["split"][:]
+
+
+def test_rows_without_speaker_are_placed_one_by_one() -> None:
+    rows = make_rows([{"id": f"n{i}", "audio": "x"} for i in range(100)], [])
+    splits = Corpus("test", rows, "", {}).with_splits(0).rows["split"][:]
+    assert set(splits) == set(SPLITS)
+
+
+def test_an_official_split_is_kept() -> None:
+    rows = make_rows([{"id": "a", "audio": "x", "split": "test"}], [])
+    official = Corpus("test", rows, "", {})
+    assert official.with_splits(0) is official
+    with pytest.raises(CorpusError, match=r"no rows in split 'train'.*'test'"):
+        official.split("train")
+
+
+@given(st.text(), st.integers(0, 100), st.floats(0, 1))
+def test_assigned_splits_grow_with_their_share(key: str, seed: int, share: float) -> None:
+    wide = assign_split(key, seed, (share, 0, 1 - share))
+    full = assign_split(key, seed, (1, 0, 0))
+    assert full == "train"
+    assert wide in ("train", "test")
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.6, -0.1), (0.5, 0.1, 0.1)])
+def test_bad_fractions(fractions: tuple[float, ...]) -> None:
+    with pytest.raises(CorpusError, match=r"sum to 1"):
+        assign_split("a", 0, fractions)
+
+
+def test_disjoint_names_the_culprit() -> None:
+    rows = corpus().rows
+    with pytest.raises(CorpusError, match=r"speaker 's0'"):
+        assert_disjoint(rows.select([0]), rows.select([20]))
+
+
+def test_one_bad_file_among_many_is_listed_and_dropped(tmp_path: Path) -> None:
+    rows = []
+    for i in range(30):
+        audio.write(tmp_path / f"{i}.wav", TONE)
+        rows.append({"id": f"c{i}", "audio": str(tmp_path / f"{i}.wav")})
+    (tmp_path / "7.wav").write_bytes(b"this is not audio")
+    calls: list[tuple[int, int]] = []
+    kept, skipped = check_audio(make_rows(rows, []), progress=lambda *call: calls.append(call))
+    assert kept["id"][:] == [f"c{i}" for i in range(30) if i != 7]
+    assert len(skipped) == 1
+    assert str(tmp_path / "7.wav") in skipped[0]
+    assert calls == [(i, 30) for i in range(1, 31)]
+
+
+def test_segments_outside_a_file_are_dropped(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", TONE)
+    spans = [(0.0, None), (0.05, 0.05), (0.05, 0.06), (0.2, None), (-0.1, 0.1)]
+    rows = make_rows(
+        [
+            {"id": str(i), "audio": str(tmp_path / "a.wav"), "offset": offset, "duration": duration}
+            for i, (offset, duration) in enumerate(spans)
+        ],
+        [],
+    )
+    for decode in (False, True):
+        kept, skipped = check_audio(rows, decode=decode)
+        assert kept["id"][:] == ["0", "1"]
+        assert len(skipped) == 3
+        assert all("outside" in line for line in skipped)
+
+
+def test_only_decoding_finds_a_truncated_file(tmp_path: Path) -> None:
+    for name in "ab":
+        audio.write(tmp_path / f"{name}.wav", TONE)
+    (tmp_path / "b.wav").write_bytes((tmp_path / "b.wav").read_bytes()[:2000])
+    rows = make_rows([{"id": n, "audio": str(tmp_path / f"{n}.wav")} for n in "ab"], [])
+    kept, skipped = check_audio(rows, decode=True)
+    assert kept["id"][:] == ["a"]
+    assert "truncated" in skipped[0]
+
+
+def test_audio_in_memory_is_checked_and_read(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", TONE)
+    data = (tmp_path / "a.wav").read_bytes()
+    rows = make_rows([{"id": "a", "audio": data}, {"id": "b", "audio": b"junk"}], [])
+    kept, skipped = check_audio(rows)
+    assert kept["id"][:] == ["a"]
+    assert len(skipped) == 1
+    assert np.abs(read_row(kept[0]) - TONE).max() < 1e-4
+
+
+def test_checked_adds_to_skipped(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", TONE)
+    names = ("a.wav", "gone.wav")
+    rows = make_rows([{"id": n, "audio": str(tmp_path / n)} for n in names], [])
+    checked = Corpus("test", rows, "", {}, ("old",)).checked()
+    assert len(checked.rows) == 1
+    assert checked.skipped[0] == "old"
+    assert "no such file" in checked.skipped[1]
+
+
+def test_nothing_usable_is_an_error() -> None:
+    with pytest.raises(CorpusError, match=r"none of 60"):
+        check_audio(corpus().rows)

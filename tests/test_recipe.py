@@ -1,0 +1,101 @@
+"""Recipes: every shipped one loads and explains itself; anything misspelt is refused by name."""
+
+import re
+
+import pytest
+import yaml
+
+from noisewise.errors import ConfigError
+from noisewise.recipe import load_recipe, shipped
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_recipes_load_and_build(name):
+    from noisewise.bundle import build_model
+    from noisewise.components import build
+
+    recipe = load_recipe(name)
+    assert recipe.recipe == name
+    assert recipe.description
+    model = build_model(recipe.model, classes=12)
+    for phase in recipe.phases:
+        assert phase.steps >= phase.validate_every
+        for spec in phase.objective:
+            build("term", spec)
+        build("optimizer", phase.optimizer, params=list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_key_of_a_shipped_recipe_is_commented(name):
+    """A key has a comment above it, or stands right below a commented sibling."""
+    lines = shipped()[name].read_text().splitlines()
+    for number, line in enumerate(lines):
+        key = re.match(r"\s*(?:- )?([a-z_]+):", line)
+        if key is None:
+            continue
+        above = lines[number - 1].strip()
+        chained = re.match(r"[a-z_]+: \S", above) and lines[number - 2].strip().startswith("#")
+        two_above = lines[number - 3].strip().startswith("#") and re.match(r"[a-z_]+: \S", above)
+        after_dash = line.strip().startswith("- ")
+        assert above.startswith("#") or chained or two_above or after_dash, f"{name}: {line}"
+
+
+def test_overrides_reach_everything():
+    recipe = load_recipe(
+        "kws-triplet",
+        {
+            "seed": 3,
+            "phases.0.steps": 7,
+            "phases.0.validate_every": 7,
+            "model.upstream.encoder.maps": 8,
+            "data.options.classes": 35,
+        },
+    )
+    assert (recipe.seed, recipe.phases[0].steps) == (3, 7)
+    assert recipe.model.upstream["encoder"]["maps"] == 8
+    assert recipe.data.options == {"classes": 35}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sead", 1, "sead: extra inputs are not permitted"),
+        ("phases.0.stepz", 1, "phases.0.stepz"),
+        ("phases.7.steps", 1, "'7' is not one of the"),
+        ("seed.x", 1, "inside a plain value"),
+        ("seed", "many", "seed: input should be a valid integer"),
+        ("phases.0.lr", -1, "phases.0.lr: input should be greater than 0"),
+        ("decision.name", "oracle", "decision.name"),
+        ("augment.noise_prob", 2, "augment.noise_prob"),
+    ],
+)
+def test_wrong_keys_and_values_are_named(key, value, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_recipe("kws-triplet", {key: value})
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(ConfigError, match="no recipe 'nothing'; shipped: .*kws-triplet"):
+        load_recipe("nothing")
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"broken\.yaml: not a YAML recipe"):
+        load_recipe(tmp_path / "broken.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match="expected keys and values"):
+        load_recipe(tmp_path / "list.yaml")
+
+
+def test_a_recipe_of_one_s_own(tmp_path):
+    values = yaml.safe_load(shipped()["kws-softmax"].read_text())
+    values["recipe"] = "mine"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    assert load_recipe(tmp_path / "mine.yaml").recipe == "mine"
+
+
+def test_a_malicious_recipe_runs_nothing(tmp_path):
+    mark = tmp_path / "ran"
+    attack = f"!!python/object/apply:os.system ['touch {mark}']"
+    (tmp_path / "evil.yaml").write_text(f"recipe: {attack}\n")
+    with pytest.raises(ConfigError, match=r"evil\.yaml: not a YAML recipe"):
+        load_recipe(tmp_path / "evil.yaml")
+    assert not mark.exists()

@@ -292,7 +292,7 @@ def model_card(bundle: Bundle) -> str:
             f"- rejection threshold: {decision.threshold:.4f}, set on validation clips for a "
             f"false-accept rate of {decision.target_far:g}"
         ]
-    lines += [f"- {key}: {value}" for key, value in training.items() if key != "recipe"]
+    lines += [f"- {key}: {value}" for key, value in sorted(training.items()) if key != "recipe"]
     lines += ["", "```python", "import noisewise", 'model = noisewise.load("this folder")']
     lines += ['print(list(model.predict(["clip.wav"])))', "```", ""]
     return "\n".join(lines)

@@ -12,7 +12,8 @@ from noisewise.noise.condition import Condition, Grid
 
 def test_clean_name_and_dict() -> None:
     clean = Condition()
-    assert clean.clean and clean.name == "clean"
+    assert clean.clean
+    assert clean.name == "clean"
     full = Condition("babble", -5.0, "office", "opus", -3.0, 6.0)
     assert not full.clean
     assert full.name == "babble -5 dB, room office, gain -3 dB, clipped 6 dB, opus"

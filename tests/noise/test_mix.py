@@ -81,9 +81,9 @@ def test_snr_is_undefined_for_silence() -> None:
         mix(silence, sound, 0.0)
     with pytest.raises(AudioError, match=r"noise is silent in rows \[1\]"):
         mix(sound, half, 0.0)
+    # noise only where the clips have already ended
+    late = torch.cat([torch.zeros(2, 250), sound[:, 250:]], dim=1)
     with pytest.raises(AudioError, match="noise is silent"):
-        # noise only where the clips have already ended
-        late = torch.cat([torch.zeros(2, 250), sound[:, 250:]], dim=1)
         mix(sound, late, 0.0, lengths=torch.tensor([250, 250]))
 
 

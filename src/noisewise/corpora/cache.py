@@ -22,7 +22,7 @@ _STALE_S = 6 * 3600
 
 
 def cache_folder() -> Path:
-    """Where made and downloaded data is kept: ``$NOISEWISE_CACHE``, else the user's cache folder."""
+    """Where made data is kept: ``$NOISEWISE_CACHE``, else the user's cache folder."""
     if given := os.environ.get("NOISEWISE_CACHE"):
         return Path(given).expanduser()
     if sys.platform == "win32":

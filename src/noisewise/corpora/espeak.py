@@ -22,6 +22,7 @@ import numpy as np
 
 from noisewise import audio
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.types import SAMPLE_RATE
 
 ACCENTS = (
     *("en-us", "en-us-nyc", "en-gb-x-rp", "en-gb-scotland"),
@@ -199,7 +200,7 @@ class Speaker:
         if not any(pcm):
             raise ConfigError(f"the text {text!r} has no sound: nothing in it can be spoken")
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
-        return audio.resample(samples, answer["rate"], audio.SAMPLE_RATE)
+        return audio.resample(samples, answer["rate"], SAMPLE_RATE)
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:

@@ -3,7 +3,8 @@
 Run as a file, ``python espeak_worker.py LIBRARY DATA fork|once``, so that it loads the
 standard library and eSpeak alone. It answers each JSON line on standard input,
 ``{"text", "name", "rate", "volume", "pitch", "range"}``, with one JSON line
-``{"bytes": n, "rate": Hz}`` and n bytes of 16-bit PCM, or with ``{"error": message, "refused": whether the request is at fault}``.
+``{"bytes": n, "rate": Hz}`` and n bytes of 16-bit PCM, or with ``{"error": message,
+"refused": whether the request is at fault}``.
 
 eSpeak carries state from one utterance into the next and seeds its noise with the clock, so
 two requests for the same words would differ. Here every utterance starts from the freshly

@@ -11,28 +11,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from itertools import product
+from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
-from noisewise.corpora.base import SPLITS, Corpus, make_rows
-from noisewise.corpora.cache import INDEX, cache_folder, make_folder, read_index
-from noisewise.corpora.espeak import Speaker, Voice, engine_version
+from noisewise.corpora.base import Corpus, make_rows
+from noisewise.corpora.cache import cache_folder, make_folder, read_index
+from noisewise.corpora.espeak import Speaker, engine_version
 from noisewise.corpora.silence_unknown import SILENCE, UNKNOWN
 from noisewise.corpora.speech_commands import COMMANDS
-from noisewise.corpora.synthetic_render import place, room_tone, trim, whisper
-from noisewise.corpora.synthetic_texts import OTHER_WORDS, command_texts, intent_name
-from noisewise.corpora.synthetic_voices import SPOKEN, STYLES, Person, people
-from noisewise.errors import ConfigError, CorpusError
-from noisewise.seeding import fraction, rng
+from noisewise.corpora.synthetic_plan import Clip, check_words, command_clips, keyword_clips
+from noisewise.corpora.synthetic_render import render
+from noisewise.corpora.synthetic_voices import SPOKEN, STYLES, people
+from noisewise.errors import ConfigError
 from noisewise.types import SAMPLE_RATE
 
 TASKS = {
@@ -48,20 +44,6 @@ SIZES = {
 """Kind -> size -> (voices, takes): each voice says each keyword or intent ``takes`` times."""
 
 _FORMAT = 1  # part of every corpus's key: raise it when clips would come out different
-_WORD = re.compile(r"[^\W\d_][\w' -]*")
-_RATES = (80, 450)
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip of the corpus; ``speaker`` is "" and ``voice`` None in silence."""
-
-    id: str
-    split: str
-    speaker: str
-    voice: Voice | None
-    style: str
-    labels: tuple[tuple[str, str], ...]
 
 
 def matches(root: Path) -> bool:
@@ -129,7 +111,8 @@ def load(
         raise ConfigError(
             f"synthetic corpus: size must be one of {', '.join(SIZES[kind])}, got {size!r}"
         )
-    voices, takes = voices or SIZES[kind][size][0], takes or SIZES[kind][size][1]
+    voices = SIZES[kind][size][0] if voices is None else voices
+    takes = SIZES[kind][size][1] if takes is None else takes
     if takes < 1 or unknown < 0 or silence < 0:
         raise ConfigError(
             f"synthetic corpus: takes must be at least 1, unknown and silence at least 0; "
@@ -140,12 +123,13 @@ def load(
         raise ConfigError(f"synthetic corpus: styles are {', '.join(STYLES)}, got {acted}")
     speakers = people(voices, seed, tuple(accents))
     if kind == "keywords":
-        plan = list(_keywords(speakers, takes, _check_words(words), unknown, silence, acted, seed))
+        words = check_words(words)
+        plan = list(keyword_clips(speakers, takes, words, unknown, silence, acted, seed))
     else:
-        plan = list(_commands(speakers, takes, acted, seed))
+        plan = list(command_clips(speakers, takes, acted, seed))
     key = _key(plan, seed)
     folder = cache_folder() / "synthetic" / key if root is None else Path(root).expanduser()
-    make_folder(folder, key, lambda place: _render_all(place, plan, seed, workers, progress))
+    make_folder(folder, key, lambda to: _render_all(to, plan, seed, workers, progress))
     rows = make_rows((_row(clip, folder) for clip in plan), TASKS[kind])
     labels = {name: sorted({dict(c.labels)[name] for c in plan} - {""}) for name in TASKS[kind]}
     if kind == "keywords":
@@ -154,36 +138,60 @@ def load(
     return Corpus("synthetic", rows, task or TASKS[kind][0], labels)
 
 
-def _check_words(words: Sequence[str]) -> tuple[str, ...]:
-    words = (words,) if isinstance(words, str) else tuple(words)
-    wrong = [word for word in words if not _WORD.fullmatch(word)]
-    if wrong or not words:
-        raise ConfigError(
-            f"synthetic corpus: each of words must be a word or a short phrase of letters, got "
-            f"{wrong[0] if wrong else 'none'!r}"
-        )
-    if len({word.lower() for word in words}) < len(words):
-        raise ConfigError(f"synthetic corpus: a word is twice in {', '.join(words)}")
-    return words
+def _key(plan: Sequence[Clip], seed: int) -> str:
+    """Hash of everything that the samples depend on."""
+    content = [_FORMAT, engine_version(), seed, [astuple(clip) for clip in plan]]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
 
 
-def _keywords(
-    speakers: Sequence[Person],
-    takes: int,
-    words: Sequence[str],
-    unknown: int,
-    silence: int,
-    styles: Sequence[str],
+def _row(clip: Clip, folder: Path) -> dict[str, str | None]:
+    labels = {name: value or None for name, value in clip.labels}
+    path = str(folder / f"{clip.id}.flac")
+    fixed = {"id": clip.id, "audio": path, "split": clip.split, "speaker": clip.speaker or None}
+    return fixed | labels
+
+
+def _render_all(
+    folder: Path,
+    plan: Sequence[Clip],
     seed: int,
-) -> Iterator[Clip]:
-    others = [word for word in OTHER_WORDS if word not in {w.lower() for w in words}]
-    for person, take in product(speakers, range(takes)):
-        said = [(word, word) for word in words]
-        for i in range(unknown):
-            pick = fraction(seed, UNKNOWN, person.name, take, i)
-            said.append((UNKNOWN, others[int(pick * len(others))]))
-        for keyword, text in said:
-            name = f"{text}_{person.name}" if keyword == UNKNOWN else person.name
-            same = sum(1 for earlier in said if earlier == (keyword, text)) > 1
-            ...
-    yield from ()
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write every clip of ``plan`` below ``folder``."""
+    for parent in {(folder / clip.id).parent for clip in plan}:
+        parent.mkdir(parents=True, exist_ok=True)
+    with Speaker(workers) as speaker, _reporting(progress, len(plan)) as done:
+
+        def write(clip: Clip) -> None:
+            flac = io.BytesIO()
+            samples = render(clip, seed, speaker)
+            soundfile.write(flac, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+            # not written by libsndfile, which does not always notice a full disk
+            (folder / f"{clip.id}.flac").write_bytes(flac.getvalue())
+
+        with ThreadPoolExecutor(speaker.workers) as pool:
+            try:
+                for number, _ in enumerate(pool.map(write, plan), 1):
+                    done(number)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+@contextmanager
+def _reporting(
+    progress: Callable[[int, int], None] | None, total: int
+) -> Iterator[Callable[[int], None]]:
+    """What to call with the clips done: ``progress``, a bar on a terminal, or nothing."""
+    if progress is not None:
+        yield lambda number: progress(number, total)
+    elif not sys.stderr.isatty():
+        yield lambda number: None
+    else:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("synthetic corpus", total=total)
+            yield lambda number: bar.update(task, completed=number)

@@ -158,7 +158,7 @@ def snr_plot(parts: Sequence[Panel], metric: str) -> Figure:
     columns = 1 if len(parts) == 1 else 2 if len(parts) in (2, 4) else 3
     rows = math.ceil(len(parts) / columns)
     width = 4.0 if columns == 2 else 3.3
-    size = (7.6, 4.4) if len(parts) == 1 else (width * columns, 2.6 * rows + 0.7)
+    size = (6.4, 4.1) if len(parts) == 1 else (width * columns, 2.6 * rows + 0.7)
     figure = new_figure(*size)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     snrs = sorted({p[0] for part in parts for c in (*part.curves, *part.behind) for p in c.points})
@@ -249,8 +249,8 @@ def _name_lines(ax: Axes, lines: Sequence[Curve], left: float) -> None:
         ax.plot([x, edge], [y, height], color=colour(line.index), linewidth=0.8, zorder=1)
         text: Look = {"ha": "right", "va": "center", "fontsize": 9.5, "fontweight": "bold"}
         ax.text(edge, height, f"{short(line.name)} ", **text)
-    # room for the longest name: the width of a letter is about 0.014 of that of the axes
-    share = 0.05 + 0.0145 * max(len(short(line.name)) for line in lines)
+    # room for the longest name: the width of a letter is about 0.017 of that of the axes
+    share = 0.05 + 0.0175 * max(len(short(line.name)) for line in lines)
     ax.set_xlim(end - (end - left) / (1 - share), end)
 
 

@@ -128,4 +128,5 @@ def picture(figure: Figure, key: str, alt: str, caption: object = "", least: int
     ).removesuffix("</svg>")
     svg = opening + svg[svg.index(">") + 1 :]
     frame = tag("div", Html(svg), class_="scroll", tabindex=0, role="region", aria_label=alt)
-    return tag("figure", frame, tag("figcaption", caption) if caption else Html())
+    hint = tag("span", "Scroll sideways. ", class_="hint") if least > 360 else ""
+    return tag("figure", frame, tag("figcaption", hint, caption))

@@ -154,7 +154,8 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     axes.set_yticks(range(size), names, fontsize=letters)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     axes.tick_params(labelcolor=INK)
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
+    edge = max(size, 1) - 0.5
+    axes.set(xlim=(-0.5, edge), ylim=(edge, -0.5), aspect="equal")
     axes.set_xlabel("the model's answer", labelpad=8)
     axes.xaxis.set_label_position("top")
     axes.set_ylabel("true class")
@@ -178,10 +179,9 @@ def embedding_map(places: np.ndarray, labels: Sequence[str]) -> Figure:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     handles, names = [], sorted(set(labels))
-    kind = np.asarray(labels, dtype=object)
     size = 26 if len(labels) < 400 else 14
     for index, name in enumerate(names):
-        own = places[kind == name]
+        own = places[[label == name for label in labels]]
         style: Look = {"color": colour(index), "marker": marker(index), "s": size, "linewidths": 0}
         handles.append(axes.scatter(own[:, 0], own[:, 1], alpha=0.75, **style))
         box: Look = {"boxstyle": "round,pad=0.1", "facecolor": SURFACE, "alpha": 0.7, "lw": 0}

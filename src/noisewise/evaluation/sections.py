@@ -35,7 +35,8 @@ def in_noise(results: Sequence[Results], metrics: Sequence[str]) -> Html:
             caption += " The mean over noise types has no interval."
         if len(parts) > MOST_PANELS:
             caption += f" {len(parts) - MOST_PANELS} more are in the tables."
-        plot = picture(snr_plot(parts, metric), f"snr{number}", alt, caption, least=480)
+        least = 340 if len(parts) == 1 else 560
+        plot = picture(snr_plot(parts, metric), f"snr{number}", alt, caption, least)
         shown.append(plot if number == 0 else fold(title, plot))
     if not shown:
         return tag(
@@ -86,7 +87,13 @@ def confusions(results: Sequence[Results], metric: str) -> Html:
             )
             alt = f"Confusion matrix, {run}{name}, {len(r.classes)} classes."
             plot = confusion_matrix(r.confusion[name], r.classes)
-            shown = picture(plot, f"confusion{number}{name == 'clean':d}", alt, caption, least=420)
+            shown = picture(
+                plot,
+                f"confusion{number}{name == 'clean':d}",
+                alt,
+                caption,
+                least=40 * len(r.classes),
+            )
             first = number == 0 and name == "clean"
             parts.append(shown if first else fold(f"{run}{name}", shown))
     return join(parts)
@@ -124,7 +131,7 @@ def rejection(results: Sequence[Results]) -> Html:
     if curves:
         alt = "Detection error trade-off: false rejects against false accepts."
         caption = "Lower left is better. Circle: equal error rate. Cross: the stored threshold."
-        parts.append(picture(det_curve(curves, thresholds), "det", alt, caption, least=380))
+        parts.append(picture(det_curve(curves, thresholds), "det", alt, caption, least=340))
     return join(parts)
 
 
@@ -143,9 +150,9 @@ def maps(
         kind = "t-SNE: neighbours are alike, distances between groups mean nothing."
         if len(labels) < TSNE_FROM:
             kind = "The two principal components."
-        caption = f"{runs.get(run, '')}embeddings of {len(labels)} clean clips. {kind}"
+        caption = f"{runs.get(run, '')}Embeddings of {len(labels)} clean clips. {kind}"
         alt = f"Map of the embeddings of {len(labels)} clips in {len(set(labels))} classes."
-        shown = picture(plot, f"map{number}", alt, caption[0].upper() + caption[1:], least=560)
+        shown = picture(plot, f"map{number}", alt, caption, least=560)
         parts.append(shown if number == 0 else fold(run, shown))
     return join(parts)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from noisewise.evaluation.markup import Html, table, tag
 from noisewise.evaluation.results import Results, Row
-from noisewise.evaluation.wording import NOT_DEFINED, describe, difference, figure, span
+from noisewise.evaluation.wording import NOT_DEFINED, decibels, describe, difference, figure, span
 
 
 def cell(row: Row | None, metric: str) -> Html:
@@ -36,7 +36,7 @@ def by_noise(results: Results, metric: str) -> Html:
         cells.append(cell(places.get((None, None, rir, codec)), metric))
         rows.append([", ".join(part for part in parts if part), *cells])
     plain = "no noise" if any(row.rir or row.codec for row in results.rows) else "clean"
-    head = ["Noise", *(f"{snr:g} dB".replace("-", "\N{MINUS SIGN}") for snr in snrs), plain]
+    head = ["Noise", *map(decibels, snrs), plain]
     most = max((row.n for row in results.rows), default=0)
     return table(f"{describe(metric).title} of {most} clips, with its interval", head, rows)
 

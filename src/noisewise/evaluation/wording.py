@@ -51,8 +51,8 @@ def describe(name: str) -> Metric:
 def figure(name: str, value: float) -> str:
     """A metric's value as people read it.
 
-    >>> figure("accuracy", 0.9514), figure("min_dcf", 0.31), figure("eer", float("nan"))
-    ('95.1 %', '0.310', '–')
+    >>> figure("accuracy", 0.9514).split(), figure("min_dcf", 0.31), figure("eer", float("nan"))
+    (['95.1', '%'], '0.310', '–')
     """
     if not math.isfinite(value):
         return NOT_DEFINED
@@ -158,7 +158,7 @@ def _how_good(results: Results, metric: str, noise: str, name: bool) -> str:
         value = figure(metric, noisy_mean(results, metric, snr))
         over = f" (mean of {kinds} noise types)" if kinds > 1 else ""
         said = value if parts else _clause(metric, subject, value)
-        parts.append(f"at {snr:g} dB of {noise}, {said}{over}")
+        parts.append(f"at {decibels(snr)} of {noise}, {said}{over}")
     if not parts:
         return f"Nothing could be measured: {describe(metric).title} is undefined everywhere."
     text = "; ".join(parts)
@@ -180,23 +180,26 @@ def _with_span(row: Row, metric: str) -> str:
 
 
 def _compared(first: Results, other: Results, metric: str) -> str:
+    gaps = {}
     snr = reference_snr([first, other], metric)
-    gaps = []
     if snr is not None:
         gap = noisy_mean(other, metric, snr) - noisy_mean(first, metric, snr)
-        gaps.append(f"{_gap(metric, gap)} at {snr:g} dB of noise")
+        gaps[f"at {decibels(snr)} of noise"] = gap
     if first.clean is not None and other.clean is not None:
-        gap = other.clean.value(metric) - first.clean.value(metric)
-        gaps.append(f"{_gap(metric, gap)} on clean speech")
-    name = other.run or "the other run"
-    if not gaps:
-        return f"{name} and {first.run or 'the first run'} have no condition in common."
-    return f"{name} against {first.run or 'the first run'}: {' and '.join(gaps)}."
+        gaps["on clean speech"] = other.clean.value(metric) - first.clean.value(metric)
+    said = [f"{_gap(metric, gap)} {where}" for where, gap in gaps.items() if math.isfinite(gap)]
+    name, against = other.run or "the other run", first.run or "the first run"
+    if not said:
+        return f"Against {against}, {name} cannot be judged: they have no condition in common."
+    return f"Against {against}, {name} is {' and '.join(said)}."
+
+
+def decibels(snr: float) -> str:
+    """An SNR that does not break over a line."""
+    return f"{snr:g}\N{NO-BREAK SPACE}dB".replace("-", "\N{MINUS SIGN}")
 
 
 def _gap(metric: str, gap: float) -> str:
-    if not math.isfinite(gap):
-        return "no figure"
     text, info = difference(metric, gap), describe(metric)
     if not float(text.replace("\N{MINUS SIGN}", "-")):
         return "no different"

@@ -44,9 +44,10 @@ def mix(
 
     Example:
         >>> speech, noise = torch.randn(2, 3, 16000)
-        >>> noisy = mix(1e-3 * speech, noise, torch.tensor([20.0, 0.0, -5.0]))
-        >>> [round(x, 2) for x in measure_snr(1e-3 * speech, noisy - 1e-3 * speech).tolist()]
-        [20.0, 0.0, -5.0]
+        >>> snr_db = torch.tensor([20.0, 3.0, -5.0])
+        >>> added = mix(1e-3 * speech, noise, snr_db) - 1e-3 * speech
+        >>> [round(x, 2) for x in measure_snr(1e-3 * speech, added).tolist()]
+        [20.0, 3.0, -5.0]
     """
     if speech.shape[-1:] != noise.shape[-1:]:
         raise AudioError(

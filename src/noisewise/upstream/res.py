@@ -1,59 +1,99 @@
-"""Res8 and Res15, the residual keyword encoders of arXiv 2101.04792."""
+"""Res8 and Res15: small residual networks over a log-mel spectrogram, for keyword spotting.
+
+Layer plan of Tang and Lin (arXiv 1710.10361) as used with a triplet loss by Vygon and
+Mikhaylovskiy (arXiv 2101.04792): 3x3 convolutions without bias, batch norm without affine
+parameters, a sum with what came two layers earlier after every second one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from noisewise.types import Frames, length_mask
+from noisewise.errors import ConfigError
+from noisewise.types import Frames
+from noisewise.upstream.masking import average_pool, batch_norm, crop, frame_mask, zero_outside
 
 
-class _Res(nn.Module):
-    def __init__(self, maps, dilations, pool):
+class ResEncoder(nn.Module):
+    """The network behind `Res8` and `Res15`.
+
+    Layer 0 is convolution, ReLU and average pooling; layer i > 0 is convolution, ReLU, for even i
+    the sum with the previous such sum (or layer 0), and batch norm. In training the batch norm
+    averages over the clips' own frames only.
+
+    Args:
+        maps: feature maps in every layer, the size of the embedding.
+        mels: mel bands of the input.
+        dilations: dilation of each layer after the first, on both axes.
+        pool: average pooling (mels, frames) after layer 0; whole windows only.
+
+    Raises:
+        ConfigError: a size below 1, or fewer mels than one pooling window.
+    """
+
+    def __init__(self, maps: int, mels: int, dilations: Sequence[int], pool: Sequence[int]) -> None:
         super().__init__()
-        self.dim, self.pool = maps, tuple(pool)
-        self.convs = len(dilations)
-        for i, d in enumerate(dilations):
-            self.add_module(
-                f"conv{i}",
-                nn.Conv2d(1 if i == 0 else maps, maps, 3, padding=d, dilation=d, bias=False),
+        if len(pool) != 2 or min(*pool, maps) < 1 or mels < pool[0]:
+            raise ConfigError(
+                f"{type(self).__name__} needs maps >= 1, pool = [mels, frames] >= 1 and mels >= "
+                f"pool's, got maps={maps}, mels={mels}, pool={list(pool)}"
             )
-            if i:
-                self.add_module(f"bn{i}", nn.BatchNorm2d(maps, affine=False))
+        self.dim, self.mels, self.pool = maps, mels, (int(pool[0]), int(pool[1]))
+        self.convs = nn.ModuleList([nn.Conv2d(1, maps, 3, padding=1, bias=False)])
+        self.convs.extend(
+            nn.Conv2d(maps, maps, 3, padding=d, dilation=d, bias=False) for d in dilations
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(maps, affine=False) for _ in dilations)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Frames:
-        x = features[:, None]
-        mask = (
-            None
-            if bool((lengths == lengths[0]).all())
-            else length_mask(lengths, x.shape[3])[:, None, None]
-        )
-        old = x
-        for i in range(self.convs):
-            if mask is not None:
-                x = x * mask
-            y = torch.relu(getattr(self, f"conv{i}")(x))
-            if i == 0:
-                if self.pool != (1, 1):
-                    y = nn.functional.avg_pool2d(y if mask is None else y * mask, self.pool)
-                    lengths = (lengths // self.pool[1]).clamp(min=1)
-                    mask = None if mask is None else length_mask(lengths, y.shape[3])[:, None, None]
-                old = x = y
-            elif i % 2 == 0:
-                x = y + old
-                old = x
-            else:
-                x = y
-            if i > 0:
-                x = getattr(self, f"bn{i}")(x)
-        return Frames(x.float().mean(2).transpose(1, 2)[None], lengths)
+        """(batch, mels, frames) features and (batch,) lengths -> values (1, batch, frames', maps).
+
+        Values are averaged over the mel axis; the published embedding is their mean over a
+        clip's frames.
+        """
+        x, mask = crop(features, lengths)
+        x = F.relu(self.convs[0](x[:, None]), inplace=True)
+        x, lengths = average_pool(zero_outside(x, mask), lengths, self.pool)
+        mask = frame_mask(lengths, x.shape[-1])
+        x = old = zero_outside(x, mask)
+        for i, norm in enumerate(self.norms, start=1):
+            x = F.relu(self.convs[i](x), inplace=True)
+            if i % 2 == 0:
+                x = old = x + old
+            x = batch_norm(norm, x, mask)
+        return Frames(x.mean(2, dtype=torch.float32).transpose(1, 2)[None], lengths)
 
 
-class Res15(_Res):
-    def __init__(self, maps: int = 45, mels: int = 64, pool: tuple[int, int] = (1, 1)) -> None:
-        super().__init__(maps, [1] + [2 ** ((i - 1) // 3) for i in range(1, 14)], pool)
+class Res15(ResEncoder):
+    """13 layers whose dilation doubles every third layer, 1 to 16: a view of 63 x 125 frames.
+
+    237,330 parameters with 45 maps. Without pooling it is the published network; ``pool=(2, 2)``
+    trains about four times as fast.
+
+    Example:
+        >>> frames = Res15(maps=8)(torch.randn(2, 64, 112), torch.tensor([112, 48]))
+        >>> tuple(frames.values.shape), frames.lengths.tolist()
+        ((1, 2, 112, 8), [112, 48])
+    """
+
+    def __init__(self, maps: int = 45, mels: int = 64, pool: Sequence[int] = (1, 1)) -> None:
+        super().__init__(maps, mels, [2 ** (i // 3) for i in range(13)], pool)
 
 
-class Res8(_Res):
-    def __init__(self, maps: int = 45, mels: int = 64, pool: tuple[int, int] = (4, 3)) -> None:
-        super().__init__(maps, [1] * 7, pool)
+class Res8(ResEncoder):
+    """6 layers without dilation behind an average pooling of 4 mels x 3 frames.
+
+    109,755 parameters with 45 maps.
+
+    Example:
+        >>> frames = Res8(maps=8)(torch.randn(2, 64, 112), torch.tensor([112, 2]))
+        >>> tuple(frames.values.shape), frames.lengths.tolist()
+        ((1, 2, 37, 8), [37, 1])
+    """
+
+    def __init__(self, maps: int = 45, mels: int = 64, pool: Sequence[int] = (4, 3)) -> None:
+        super().__init__(maps, mels, [1] * 6, pool)

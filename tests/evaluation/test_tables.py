@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import math
+import re
+
+from noisewise.evaluation.results import Results, Row
+from noisewise.evaluation.tables import by_noise, cell, compared, everything
+
+
+def cells(page: str) -> list[list[str]]:
+    """Texts of a table, row by row."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.S)
+    plain = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in rows]
+    return [
+        [re.sub("<[^>]+>", " ", c).replace("\N{NO-BREAK SPACE}", " ") for c in r] for r in plain
+    ]
+
+
+def test_noise_down_snr_across(make_results):
+    head, *rows = cells(by_noise(make_results(), "accuracy"))
+    assert head == ["Noise", "−5 dB", "0 dB", "5 dB", "10 dB", "20 dB", "clean"]
+    assert [row[0] for row in rows] == ["babble", "rain", "engine"]
+    assert all("%" in c and "–" in c for row in rows for c in row[1:])
+
+
+def test_rooms_and_codecs_have_lines_of_their_own(make_results):
+    rows = cells(by_noise(make_results(noises=["rain"], rirs=["office"]), "accuracy"))
+    assert [row[0] for row in rows[1:]] == ["rain", "rain, room office"]
+    quiet = Results("t", [Row(metrics={"eer": 0.1}), Row(codec="gsm", metrics={"eer": 0.2})])
+    assert [row[0] for row in cells(by_noise(quiet, "eer"))[1:]] == ["clean", "no noise, gsm"]
+
+
+def test_undefined_is_a_dash():
+    assert ">–<" in cell(Row(metrics={"eer": math.nan}), "eer")
+    assert ">–<" in cell(None, "eer")
+    assert "share" not in cell(Row(metrics={"min_dcf": 0.5}), "min_dcf")
+
+
+def test_everything(make_results):
+    results = make_results()
+    head, *rows = cells(everything(results, ["macro_f1", "accuracy", "eer"]))
+    assert head == ["Condition", "Macro F1", "Accuracy", "Clips", "Skipped"]
+    assert len(rows) == len(results.rows)
+    assert "Skipped" not in everything(Results("t", results.rows[:1]), ["accuracy"])
+
+
+def test_differences():
+    a = Results("t", [Row(metrics={"eer": 0.10}), Row("x", 0, metrics={"eer": 0.3})], "a")
+    b = Results("t", [Row(metrics={"eer": 0.15}), Row("x", 5, metrics={"eer": 0.2})], "b")
+    page = compared([a, b], "eer")
+    _, *rows = cells(page)
+    assert [row[0] for row in rows] == ["clean", "x 0 dB", "x 5 dB"]
+    assert rows[0][2].split()[0] == "+5.0"
+    assert rows[1][2] == rows[2][2] == "–"
+    assert 'class="worse">+5.0' in page
+    assert 'class="better">−5.0' in compared([b, a], "eer")
+    assert "class=" not in cells(compared([a, a], "eer"))[1][2]

@@ -76,8 +76,7 @@ def _check_complete(source: Source, name: str) -> None:
 
     libsndfile shortens such files silently; its decoders of FLAC and MP3 complain themselves.
     """
-    stream = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
-    with stream:
+    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         head = stream.read(8)
@@ -128,7 +127,8 @@ def read(
         # one frame of slack: manifests round their times
         if start < 0 or wanted < 1 or start + wanted > total + max(1, rate // 1000):
             raise AudioError(
-                f"{name}: segment {offset:g} s + {duration or 0:g} s is outside its {total / rate:g} s"
+                f"{name}: segment {offset:g} s + {duration or 0:g} s is outside its "
+                f"{total / rate:g} s"
             )
         wanted = min(wanted, total - start)
         try:

@@ -105,7 +105,8 @@ class Bundle:
     @property
     def device(self) -> torch.device:
         """Where the model's parameters live."""
-        return next(iter(self.model.state_dict().values())).device
+        device: torch.device = next(iter(self.model.state_dict().values())).device
+        return device
 
     def to(self, device: torch.device | str) -> Bundle:
         """Move the model to ``device``."""
@@ -256,7 +257,7 @@ def _read_config(folder: Path) -> _Config:
             raise BundleError(f"{path}: refused, a run folder must not hold pickles or arrays")
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config: _Config = parse(_Config, values, str(folder / "config.json"))
+        config = parse(_Config, values, str(folder / "config.json"))
     except (ValueError, OSError, NoisewiseError) as error:
         raise BundleError(f"{folder}: config.json is not valid ({error})") from error
     if _digest(values) != config.digest:

@@ -21,15 +21,18 @@ _LOG_GUARD = 2.0**-24
 def hz_to_mel(hz: np.ndarray) -> np.ndarray:
     """Slaney's mel scale: linear below 1 kHz, logarithmic above."""
     hz = np.asarray(hz, dtype=np.float64)
-    return np.where(
-        hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1e-9) / 1000) / np.log(6.4)
-    )
+    above = 15 + 27 * np.log(np.maximum(hz, 1e-9) / 1000) / np.log(6.4)
+    out: np.ndarray = np.where(hz < 1000, hz * 3 / 200, above)
+    return out
 
 
 def mel_to_hz(mel: np.ndarray) -> np.ndarray:
     """Inverse of `hz_to_mel`."""
     mel = np.asarray(mel, dtype=np.float64)
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) * (mel - 15) / 27))
+    out: np.ndarray = np.where(
+        mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) * (mel - 15) / 27)
+    )
+    return out
 
 
 def mel_filterbank(mels: int, n_fft: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -42,7 +45,7 @@ def mel_filterbank(mels: int, n_fft: int, sample_rate: int = SAMPLE_RATE) -> np.
     bins = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    filters: np.ndarray = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
     if not filters.any(axis=1).all():
         raise ConfigError(f"mels={mels} is too many for n_fft={n_fft}: some filters are empty")
     return filters.astype(np.float32)
@@ -87,7 +90,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Waves) -> tuple[Tensor, Tensor]:
-        """(batch, mels, frames) features and (batch,) frame counts including each clip's padding."""
+        """(batch, mels, frames) features and (batch,) frame counts, padding included."""
         spectrum = self._power(waves)
         mel = torch.log(self.filters @ spectrum + _LOG_GUARD)
         return self._normalise(mel, -(-waves.lengths // self.hop))

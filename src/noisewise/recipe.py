@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noisewise.components import Spec
 from noisewise.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -90,11 +92,11 @@ class Recipe(_Strict):
     task: str
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    data: DataConfig = Field(default_factory=DataConfig)
+    data: DataConfig = DataConfig()
     model: ModelConfig
-    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    augment: AugmentConfig = AugmentConfig()
     phases: list[PhaseConfig] = Field(min_length=1)
-    selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    selection: SelectionConfig = SelectionConfig()
     decision: DecisionConfig
 
 
@@ -128,7 +130,7 @@ def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Re
     return parse(Recipe, values, str(path))
 
 
-def parse(model: type[Any], values: Any, where: str) -> Any:
+def parse(model: type[M], values: Any, where: str) -> M:
     """Validate plain values as a configuration class; ``where`` names their source in errors.
 
     Raises:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from noisewise.commands.console import progress_bar, say
 from noisewise.corpora import open_corpus
-from noisewise.corpora.noise_folders import open_noise, open_rooms
+from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.noisy_copy import noisy_copy
 from noisewise.noise.condition import Grid
 from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.level import Level
 
 
 def corrupt(
@@ -20,6 +21,7 @@ def corrupt(
     snr: list[float] | None = None,
     rir: list[str] | None = None,
     codec: list[str] | None = None,
+    level: Level = "active",
     every: bool = False,
     seed: int = 0,
     workers: int = 0,
@@ -34,16 +36,16 @@ def corrupt(
         noise: folders (PATH or PATH@folds=1-3), generated noises (white, pink ...) or babble.
         snr: signal-to-noise ratios in dB (default: 20 10 5 0 -5, with noise).
         rir: folders of room impulse responses.
-        codec: opus, mp3, mulaw or gsm.
+        codec: opus, mp3, mulaw, g711 or gsm.
+        level: power of speech that an SNR is defined on: active (speech without its pauses,
+            ITU-T P.56) or full (the whole clip).
         every: give each clip every condition, a subfolder each, instead of one chosen by seed.
         seed: of all choices.
         workers: processes (0: this one); never changes the result.
     """
     corpus = open_corpus(root).checked()
-    noises = {
-        source.name: source for spec in noise or [] for source in open_noise(spec, corpus.rows)
-    }
-    rooms = {source.name: source for spec in rir or [] for source in open_rooms(spec)}
+    noises = by_name([s for spec in noise or [] for s in open_noise(spec, corpus.rows)])
+    rooms = by_name([s for spec in rir or [] for s in open_rooms(spec)])
     levels = (snr or [20, 10, 5, 0, -5]) if noises else []
     grid = Grid(list(noises), levels, list(rooms), codec or []).conditions()
     conditions = [condition for condition in grid if every or not condition.clean]
@@ -54,7 +56,7 @@ def corrupt(
             corpus,
             out,
             conditions,
-            Corruptor(noises, rooms, seed),
+            Corruptor(noises, rooms, seed, level),
             every=every,
             workers=workers,
             progress=lambda n: bar.advance(task, n),

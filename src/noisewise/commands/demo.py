@@ -50,7 +50,11 @@ def demo(*, out: Path = Path("noisewise-demo"), seed: int = 0, workers: int = 1)
         for name in ("noise-trained", "clean-trained")
     ]
     trained, plain = (m.results for m in measured)
-    write_evaluation(out, [Measurement(beside(trained, plain), measured[0].map), measured[1]])
+    write_evaluation(
+        out,
+        [Measurement(beside(trained, plain), measured[0].map), measured[1]],
+        noise="noises it never heard",
+    )
     say(summary(trained, plain))
     say(f"{out}: results.json and report.html after {time.monotonic() - began:.0f} s")
     return 0

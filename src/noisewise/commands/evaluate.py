@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 
 from noisewise.bundle import Bundle, load
 from noisewise.commands.console import progress_bar, say
+from noisewise.errors import BundleError
 from noisewise.evaluation import grid
 from noisewise.evaluation.projector import write_projector
-from noisewise.evaluation.report import write_report
+from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
+from noisewise.noise.level import Level
 
 SNR = (20.0, 10.0, 5.0, 0.0, -5.0)
 
@@ -34,6 +37,7 @@ def evaluate(
     snr: list[float] | None = None,
     rir: list[str] | None = None,
     codec: list[str] | None = None,
+    level: Level = "active",
     out: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -52,7 +56,9 @@ def evaluate(
         noise: folders (PATH or PATH@folds=5), generated noises (white, pink ...) or babble.
         snr: signal-to-noise ratios in dB (default, with noise: 20 10 5 0 -5).
         rir: folders of room impulse responses.
-        codec: opus, mp3, mulaw or gsm.
+        codec: opus, mp3, mulaw, g711 or gsm.
+        level: power of speech that an SNR is defined on: active (speech without its pauses,
+            ITU-T P.56) or full (the whole clip; easier at the same number).
         out: folder of the report (default: evaluation, in the first run's folder).
         seed: of the corruption.
         device: cpu, cuda or mps.
@@ -72,6 +78,7 @@ def evaluate(
             snr=SNR if snr is None else snr,
             rir=rir or [],
             codec=codec or [],
+            level=level,
             seed=seed,
             workers=workers,
             confidence=confidence,
@@ -92,6 +99,7 @@ def measure(
     snr: Sequence[float],
     rir: Sequence[str] = (),
     codec: Sequence[str] = (),
+    level: Level = "active",
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
@@ -111,6 +119,7 @@ def measure(
             snr=snr,
             rir=rir,
             codec=codec,
+            level=level,
             seed=seed,
             confidence=confidence,
             workers=workers,
@@ -118,3 +127,37 @@ def measure(
             progress=lambda condition, n: bar.update(task, advance=n, note=condition),
         )
         return Measurement(results, grid.embedding_sample(bundle, test, workers=workers))
+
+
+def write_evaluation(
+    folder: Path, measured: Sequence[Measurement], *, noise: str = "noise"
+) -> None:
+    """Write the results, the report and the embedding maps of one or several runs.
+
+    Args:
+        folder: made if need be; ``results.json`` is the first run's, ``results-NAME.json`` the
+            others'.
+        measured: one a run, compared with the first.
+        noise: how the report's summary calls the noise.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    first = measured[0].results
+    extras = Extras(
+        command=" ".join(["noisewise", *sys.argv[1:]]),
+        seed=first.data.seed if first.data else None,
+        embeddings={m.results.run: m.map for m in measured},
+        noise=noise,
+    )
+    try:
+        for number, m in enumerate(measured):
+            name = f"results-{Path(m.results.run).name}.json" if number else "results.json"
+            write_results(folder / name, m.results)
+            embeddings, labels = m.map
+            write_projector(
+                folder / "projector" / Path(m.results.run).name, embeddings, {"label": labels}
+            )
+        write_report(folder / "report.html", [m.results for m in measured], extras=extras)
+    except OSError as error:
+        raise BundleError(f"{folder}: the evaluation cannot be written ({error})") from error

@@ -15,7 +15,7 @@ from noisewise.recipe import ModelConfig
 from noisewise.upstream.published import read_triplet_kws
 
 
-def import_weights(format: Literal["triplet-kws"], file: Path, *, out: Path) -> None:  # noqa: A002
+def import_weights(format: Literal["triplet-kws"], file: Path, *, out: Path) -> None:
     """Turn published weights into a run folder; enroll classes into it next.
 
     Args:

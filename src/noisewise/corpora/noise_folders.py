@@ -8,8 +8,9 @@ by looking: MUSAN, ESC-10 and ESC-50, MS-SNSD, Nonspeech100, RIRS_NOISES, else a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from noisewise.corpora.noise_files import count
 from noisewise.corpora.noise_layouts import NOISE
@@ -21,6 +22,8 @@ from noisewise.noise.sources import Babble, Generated, NoiseSource, Rooms
 
 if TYPE_CHECKING:
     import datasets
+
+Source = TypeVar("Source", NoiseSource, Rooms)
 
 _SPEC = re.compile(r"(?P<target>.+?)(?:@(?P<options>\w+=[^@]*))?")
 
@@ -58,6 +61,20 @@ def open_noise(spec: str, speech: datasets.Dataset | None = None) -> list[NoiseS
     check_options(layout, options, f"noise folder {root}")
     options.setdefault("name", root.absolute().name)
     return layout(root, **options)
+
+
+def by_name(sources: Sequence[Source]) -> dict[str, Source]:
+    """Sources by their names.
+
+    Raises:
+        ConfigError: two of one name.
+    """
+    named = {source.name: source for source in sources}
+    if len(named) < len(sources):
+        names = [source.name for source in sources]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"two noises or rooms are called {twice!r}: rename one, PATH@name=NAME")
+    return named
 
 
 def open_rooms(spec: str) -> list[Rooms]:

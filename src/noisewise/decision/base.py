@@ -94,7 +94,8 @@ class Decision(ABC):
     def wanted_score(self, scores: np.ndarray) -> np.ndarray:
         """Best score among the classes that do not mean "none of these", (batch,) float32."""
         kept = np.where(self.wanted, scores, -np.inf)
-        return kept.max(1, initial=-np.inf).astype(np.float32)
+        best: np.ndarray = kept.max(1, initial=-np.inf).astype(np.float32)
+        return best
 
     def strangers(self, embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Scores that clips which are none of the classes get, from validation clips.

@@ -84,4 +84,5 @@ def _vote(similarity: np.ndarray, classes: np.ndarray, n_classes: int) -> np.nda
     nearness = np.zeros_like(votes)
     np.add.at(votes, (rows, classes), 1)
     np.add.at(nearness, (rows, classes), (1 + similarity.clip(-1, 1)) / 2 / k)
-    return (votes + nearness * 0.999) / (k + 1)
+    scores: np.ndarray = (votes + nearness * 0.999) / (k + 1)
+    return scores

@@ -15,8 +15,8 @@ import numpy as np
 from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, read_row
-from noisewise.corpora.noise_folders import open_noise, open_rooms
-from noisewise.decision.base import REJECTING, Answer
+from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
+from noisewise.decision.base import Answer
 from noisewise.embedding import Embedded, embed_rows
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
@@ -25,6 +25,7 @@ from noisewise.metrics.detection import det_points
 from noisewise.metrics.intervals import bootstrap, wilson
 from noisewise.noise.condition import Condition, Grid
 from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.level import Level
 from noisewise.seeding import rng
 
 HARDEST = 12
@@ -90,6 +91,7 @@ def evaluate(
     snr: Sequence[float] = (20, 10, 5, 0, -5),
     rir: Sequence[str] = (),
     codec: Sequence[str] = (),
+    level: Level = "active",
     seed: int = 0,
     confidence: float = 0.95,
     workers: int = 0,
@@ -109,6 +111,7 @@ def evaluate(
         snr: in dB.
         rir: folders of room impulse responses.
         codec: codec names.
+        level: power of speech that an SNR is defined on, see `noisewise.noise.level.power`.
         seed: of the corruption.
         confidence: of the intervals.
         workers: processes that read and corrupt clips.
@@ -118,11 +121,11 @@ def evaluate(
     Returns:
         What goes into ``results.json`` and, with the audio of the hardest clips, into reports.
     """
-    noises = {source.name: source for spec in noise for source in open_noise(spec, test.rows)}
-    rooms = {source.name: source for spec in rir for source in open_rooms(spec)}
+    noises = by_name([s for spec in noise for s in open_noise(spec, test.rows)])
+    rooms = by_name([s for spec in rir for s in open_rooms(spec)])
     if noises and not snr:
         raise ConfigError("noise needs at least one SNR")
-    corruptor = Corruptor(noises, rooms, seed)
+    corruptor = Corruptor(noises, rooms, seed, level)
     conditions = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
     truth = _truth(bundle, test.rows)
     measured = []

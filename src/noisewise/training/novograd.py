@@ -11,7 +11,10 @@ from torch.optim import Optimizer
 
 
 class NovoGrad(Optimizer):
-    """Per tensor: v <- b2 v + (1 - b2) ||g||^2, m <- b1 m + g / (sqrt(v) + eps) + wd w, w <- w - lr m.
+    """Stochastic gradients normalised layer by layer.
+
+    For each tensor v <- b2 v + (1 - b2) ||g||^2, m <- b1 m + g / (sqrt(v) + eps) + wd w and
+    w <- w - lr m.
 
     The first step sets v to ||g||^2, as the reference implementation does; moments are not bias
     corrected and gradients not averaged into m.

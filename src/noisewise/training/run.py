@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint
-from noisewise.corpora.noise_folders import open_noise, open_rooms
+from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows
 from noisewise.errors import ConfigError
@@ -180,7 +180,7 @@ def open_sources(
     """Training noises and rooms by name; babble is made of training speakers only."""
     noises = [n for spec in recipe.augment.noise for n in open_noise(spec, speech)]
     rooms = [r for spec in recipe.augment.rooms for r in open_rooms(spec)]
-    return {n.name: n for n in noises}, {r.name: r for r in rooms}
+    return by_name(noises), by_name(rooms)
 
 
 def copy_weights(source: SpeechModel, target: SpeechModel) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from noisewise import __version__
 from noisewise.errors import NoisewiseError, one_line
+
+# Workers and the main process share the cores. OpenMP threads that spin while they wait take
+# time from the workers, so they are told to sleep; this must be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
     "demo": "train in noise and without, and compare: the whole point, in minutes",

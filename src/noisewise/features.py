@@ -91,9 +91,10 @@ class LogMel(nn.Module):
 
     def forward(self, waves: Waves) -> tuple[Tensor, Tensor]:
         """(batch, mels, frames) features and (batch,) frame counts, padding included."""
-        spectrum = self._power(waves)
-        mel = torch.log(self.filters @ spectrum + _LOG_GUARD)
-        return self._normalise(mel, -(-waves.lengths // self.hop))
+        # features stay 32-bit floats whatever the model is trained in
+        with torch.autocast(waves.samples.device.type, enabled=False):
+            mel = torch.log(self.filters @ self._power(waves) + _LOG_GUARD)
+            return self._normalise(mel, -(-waves.lengths // self.hop))
 
     def _power(self, waves: Waves) -> Tensor:
         x = waves.samples
@@ -101,16 +102,16 @@ class LogMel(nn.Module):
             x = x + self.dither * torch.randn_like(x)
         x = torch.cat([x[:, :1], x[:, 1:] - self.preemphasis * x[:, :-1]], dim=1)
         x = _reflect(x, waves.lengths, self.n_fft // 2)
-        with torch.autocast(x.device.type, enabled=False):
-            stft = torch.stft(
-                x, self.n_fft, self.hop, window=self.window, center=False, return_complex=True
-            )
+        stft = torch.stft(
+            x, self.n_fft, self.hop, window=self.window, center=False, return_complex=True
+        )
         return stft.real.square() + stft.imag.square()
 
     def _normalise(self, mel: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         lengths = -(-valid // self.pad_to) * self.pad_to
         mask = length_mask(valid, mel.shape[2])[:, None]
         count = valid[:, None, None].to(mel.dtype)
+        mel = mel - mel[:, :, :1]  # so that a constant band has an exact mean and becomes 0
         mean = (mel * mask).sum(2, keepdim=True) / count
         centred = (mel - mean) * mask
         variance = centred.square().sum(2, keepdim=True) / (count - 1).clamp(min=1)

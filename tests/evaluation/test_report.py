@@ -123,6 +123,16 @@ def test_report_of_several_runs(tmp_path, make_results, make_clip, extras):
     assert "the differences are not paired" in Page(tmp_path / "b.html").text
 
 
+def test_det_curves_are_clean_and_near_zero(tmp_path, make_results):
+    results = make_results()
+    curve = results.det["clean"]
+    det = {row.condition.name: curve for row in results.rows}
+    write_report(tmp_path / "a.html", [replace(results, det=det)])
+    text = Page(tmp_path / "a.html").text
+    for name, shown in (("clean", 1), ("babble 0 dB", 1), ("rain 0 dB", 1), ("rain 20 dB", 0)):
+        assert text.count(f"{name}, EER") == shown
+
+
 def test_nothing_from_the_data_becomes_markup(tmp_path, make_results, make_clip):
     results = make_results(EVIL, noises=[EVIL, "b"], classes=[EVIL, "_"], rirs=[EVIL])
     row = replace(results.rows[0], metrics={EVIL: 1.0, "accuracy": 0.5})

@@ -75,9 +75,12 @@ def whisper(samples: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 def room_tone(samples: int, level_db: float, draw: np.random.Generator) -> np.ndarray:
     """A still room: noise that falls towards high frequencies, at ``level_db`` dBFS (RMS)."""
-    spectrum = np.fft.rfft(draw.standard_normal(samples))
-    hertz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
-    noise = np.fft.irfft(spectrum / np.maximum(hertz, 40.0) ** draw.uniform(0.3, 1.0), samples)
+    size = -(-samples // 1000) * 1000  # a length that transforms fast
+    spectrum = np.fft.rfft(draw.standard_normal(size))
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum / np.maximum(hertz, 40.0) ** draw.uniform(0.3, 1.0), size)[
+        :samples
+    ]
     scaled: np.ndarray = noise * (10 ** (level_db / 20) / np.sqrt(np.square(noise).mean()))
     return scaled
 

@@ -105,9 +105,7 @@ def rejection(results: Sequence[Results]) -> Html:
     curves: dict[str, Det] = {}
     thresholds: dict[str, Rejection] = {}
     for r in results:
-        # of one run the conditions, from first to last; of several what each does when clean
-        step = max(1, math.ceil(len(r.det) / MOST_CURVES))
-        for name in list(r.det)[:1] if several else list(r.det)[::step]:
+        for name in list(r.det)[:1] if several else _det_conditions(r):
             key = f"{r.run}, {name}" if several else name
             curves[key] = r.det[name]
             if r.rejection is not None and name == "clean":
@@ -133,6 +131,13 @@ def rejection(results: Sequence[Results]) -> Html:
         caption = "Lower left is better. Circle: equal error rate. Cross: the stored threshold."
         parts.append(picture(det_curve(curves, thresholds), "det", alt, caption, least=340))
     return join(parts)
+
+
+def _det_conditions(results: Results) -> list[str]:
+    """Clean and each noise type at the SNR nearest to 0 dB, or else the first conditions."""
+    near = min((row.snr_db for row in results.rows if row.snr_db is not None), key=abs, default=0)
+    wanted = [row.condition.name for row in results.rows if row.snr_db in (None, near)]
+    return ([name for name in wanted if name in results.det] or list(results.det))[:MOST_CURVES]
 
 
 def maps(
@@ -227,8 +232,8 @@ def made(
             [] if r.data is None else [(k.replace("_", " "), v) for k, v in asdict(r.data).items()]
         )
         shown = [(name, value) for name, value in rows if value != ""]
-        parts.append(table(f"Run {r.run}", ["", ""], shown, numbers=False))
+        parts.append(table(f"Run {r.run}", ["What", "Value"], shown, numbers=False))
     software = [] if seed is None else [("seed", str(seed))]
     software += list(versions.items())
-    parts.append(table("Seed and software", ["", ""], software, numbers=False))
+    parts.append(table("Seed and software", ["What", "Value"], software, numbers=False))
     return join(parts)

@@ -48,7 +48,10 @@ class LogMelUpstream(nn.Module):
             name = options.pop("name", None)
             if name not in ENCODERS:
                 raise ConfigError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}")
-            self.encoder = ENCODERS[name](mels=mels, **options)
+            try:
+                self.encoder = ENCODERS[name](mels=mels, **options)
+            except TypeError as error:
+                raise ConfigError(f"encoder {name!r}: {error}") from error
             self.dim = int(self.encoder.dim)  # type: ignore[arg-type]
 
     def forward(self, waves: Waves) -> Frames:

@@ -88,6 +88,7 @@ class QuartzNet(nn.Module):
         ConfigError: a size below 1, a non-positive scale, or dropout outside [0, 1).
 
     Example:
+        >>> import torch
         >>> net = QuartzNet(dim=8, filters=0.1, repeat=1)
         >>> frames = net(torch.randn(2, 64, 51), torch.tensor([51, 20]))
         >>> tuple(frames.values.shape), frames.lengths.tolist()

@@ -1,0 +1,104 @@
+"""Masks, pooling windows and batch statistics over the clips' own frames."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from noisewise.upstream.masking import average_pool, batch_norm, crop, frame_mask, zero_outside
+
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(torch.tensor)
+
+
+def own_frames(x, lengths):
+    """(channels, all clips' own values): what statistics should be taken over."""
+    parts = [clip[..., :n].flatten(1) for clip, n in zip(x, lengths.tolist(), strict=True)]
+    return torch.cat(parts, dim=1)
+
+
+@given(LENGTHS)
+def test_crop_keeps_own_frames_and_zeroes_the_rest(lengths):
+    x = torch.ones(len(lengths), 3, 12)
+    out, mask = crop(x, lengths)
+    assert out.shape[-1] == lengths.max()
+    assert out.sum((1, 2)).tolist() == (3 * lengths).tolist()
+    assert (mask is None) == (lengths.min() == lengths.max()).item()
+
+
+def test_zero_outside_takes_any_number_of_axes():
+    mask = frame_mask(torch.tensor([1, 3]), 3)
+    for shape in ((2, 3), (2, 4, 3), (2, 4, 5, 3)):
+        out = zero_outside(torch.ones(shape), mask)
+        assert out[0, ..., 1:].abs().sum() == 0
+        assert (out[1] == 1).all()
+    x = torch.ones(2, 3)
+    assert zero_outside(x, None) is x
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.BatchNorm1d(3), lambda: nn.BatchNorm2d(3, affine=False)]
+)
+@settings(max_examples=20, deadline=None)
+@given(LENGTHS, st.integers(0, 99))
+def test_training_statistics_are_those_of_own_frames(make, lengths, seed):
+    generator = torch.Generator().manual_seed(seed)
+    norm = make()
+    middle = (4,) if isinstance(norm, nn.BatchNorm2d) else ()
+    x = torch.randn(len(lengths), 3, *middle, int(lengths.max()), generator=generator) + 5
+    own = own_frames(x, lengths)
+    if own.shape[1] < 2:
+        return  # batch norm needs more than one value
+    mean, var = own.mean(1), own.var(1)
+    out = batch_norm(norm, x, frame_mask(lengths, x.shape[-1]))
+    assert torch.allclose(norm.running_mean, 0.1 * mean, atol=1e-5)
+    assert torch.allclose(norm.running_var, 0.9 + 0.1 * var, rtol=1e-4)
+    normed = own_frames(out, lengths)
+    biased = own.var(1, unbiased=False)[:, None]
+    assert torch.allclose(normed, (own - mean[:, None]) / (biased + norm.eps).sqrt(), atol=1e-4)
+    assert out.abs().sum().item() == pytest.approx(normed.abs().sum().item(), rel=1e-4)
+
+
+def test_equal_lengths_are_standard_batch_norm_forward_and_backward():
+    ours, theirs = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    x = torch.randn(3, 4, 5, 6)
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    out = batch_norm(ours, a, torch.ones(3, 6, dtype=torch.bool))
+    expected = theirs(b)
+    weight = torch.randn_like(out)
+    (out * weight).sum().backward()
+    (expected * weight).sum().backward()
+    assert torch.allclose(out, expected, atol=1e-5)
+    assert torch.allclose(a.grad, b.grad, atol=1e-5)
+    assert torch.allclose(ours.running_var, theirs.running_var)
+    assert ours.num_batches_tracked == theirs.num_batches_tracked == 1
+
+
+def test_gradient_stays_inside_the_clips():
+    x = torch.randn(2, 3, 4, 7).requires_grad_()
+    out = batch_norm(nn.BatchNorm2d(3), x, frame_mask(torch.tensor([7, 2]), 7))
+    (out**3).sum().backward()
+    assert not x.grad[1, ..., 2:].any()
+    assert x.grad[1, ..., :2].any()
+
+
+def test_evaluation_uses_running_statistics_and_masks():
+    norm = nn.BatchNorm1d(2).eval()
+    norm.running_mean.fill_(1)
+    out = batch_norm(norm, torch.zeros(2, 2, 3), frame_mask(torch.tensor([3, 1]), 3))
+    assert torch.allclose(out[0], torch.full((2, 3), -1.0), atol=1e-4)
+    assert not out[1, :, 1:].any()
+
+
+@settings(deadline=None)
+@given(LENGTHS, st.integers(1, 3), st.integers(1, 4))
+def test_pooling_averages_whole_windows_of_each_clip(lengths, mels, frames):
+    x = torch.rand(len(lengths), 2, 6, int(lengths.max()))
+    mask = frame_mask(lengths, x.shape[-1])
+    out, counts = average_pool(zero_outside(x, mask), lengths, (mels, frames))
+    for clip, n, pooled, count in zip(x, lengths.tolist(), out, counts.tolist(), strict=True):
+        assert count == max(1, n // frames)
+        assert pooled.shape[1] == 6 // mels
+        for f in range(count):
+            window = clip[:, :mels, f * frames : min(n, (f + 1) * frames)]
+            assert torch.allclose(pooled[:, 0, f], window.mean((1, 2)), atol=1e-6)

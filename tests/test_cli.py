@@ -37,7 +37,11 @@ def plain(name: str, extra: str | None = None, *, needed: int) -> tuple[Any, ...
 
 
 def test_values_have_their_types():
-    got = run(command, "c", "r1 r2 --snr 5 -5 --out o --fast --per-class 3 --mode b".split())
+    got = run(
+        command,
+        "c",
+        ["r1", "r2", "--snr", "5", "-5", "--out", "o", "--fast", "--per-class", "3", "--mode", "b"],
+    )
     assert got == {
         "runs": [Path("r1"), Path("r2")],
         "out": Path("o"),

@@ -69,7 +69,7 @@ def test_wrong_keys_and_values_are_named(key, value, message):
 
 
 def test_files_that_are_no_recipe(tmp_path):
-    with pytest.raises(ConfigError, match="no recipe 'nothing'; shipped: .*kws-triplet"):
+    with pytest.raises(ConfigError, match="no recipe 'nothing'; shipped: "):
         load_recipe("nothing")
     (tmp_path / "broken.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match=r"broken\.yaml: not a YAML recipe"):

@@ -32,6 +32,7 @@ from noisewise.files import write_atomic
 from noisewise.model import SpeechModel
 from noisewise.recipe import ModelConfig, parse
 from noisewise.types import Waves
+from noisewise.upstream.logmel import LogMelUpstream
 
 FORMAT = 1
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz"})
@@ -107,6 +108,13 @@ class Bundle:
         """Where the model's parameters live."""
         device: torch.device = next(iter(self.model.state_dict().values())).device
         return device
+
+    def accelerate(self) -> Bundle:
+        """Use the fastest tested inference of this machine, to a cosine of 0.999 or better."""
+        upstream = self.model.upstream
+        if isinstance(upstream, LogMelUpstream):
+            upstream.accelerate()
+        return self
 
     def to(self, device: torch.device | str) -> Bundle:
         """Move the model to ``device``."""

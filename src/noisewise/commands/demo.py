@@ -45,7 +45,13 @@ def demo(*, out: Path = Path("noisewise-demo"), seed: int = 0, workers: int = 1)
             )  # fmt: skip
     measured = [
         measure(
-            load(out / name), None, name=name, noise=TEST_NOISE, snr=SNR, seed=seed, workers=workers
+            load(out / name).accelerate(),
+            None,
+            name=name,
+            noise=TEST_NOISE,
+            snr=SNR,
+            seed=seed,
+            workers=workers,
         )
         for name in ("noise-trained", "clean-trained")
     ]

@@ -49,7 +49,7 @@ def enroll(
     """
     if (data is None) == (label is None):
         raise ConfigError("give either NAME and clips, or --data")
-    bundle = load(run, device)
+    bundle = load(run, device).accelerate()
     if label is not None:
         if not clips:
             raise ConfigError(f"{label!r}: no clips given")

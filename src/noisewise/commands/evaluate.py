@@ -71,7 +71,7 @@ def evaluate(
         names = [str(run) for run in runs]
     measured = [
         measure(
-            load(run, device),
+            load(run, device).accelerate(),
             data,
             name=name,
             noise=noise or [],

@@ -23,7 +23,7 @@ def predict(run: Path, clips: list[Path], *, device: str = "cpu") -> int:
         device: cpu, cuda or mps.
     """
     failed = 0
-    for prediction in load(run, device).predict(_files(clips)):
+    for prediction in load(run, device).accelerate().predict(_files(clips)):
         failed += prediction.error is not None
         fields = {key: value for key, value in asdict(prediction).items() if key != "error"}
         print(json.dumps(fields if prediction.error is None else asdict(prediction)))

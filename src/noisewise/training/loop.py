@@ -36,6 +36,7 @@ from noisewise.training.data import Clips, StepSampler, TrainingClips, loader
 from noisewise.training.log import CsvLog
 from noisewise.training.novograd import learning_rate
 from noisewise.training.objective import Batch, Term, total_loss
+from noisewise.upstream.logmel import LogMelUpstream
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
@@ -251,7 +252,10 @@ class Loop:
             return None
         if self.material.teacher is None:
             raise ConfigError("the recipe learns from a teacher: start from a run with --init")
-        return self.material.teacher.to(self.fabric.device).eval().requires_grad_(False)
+        teacher = self.material.teacher.to(self.fabric.device).eval().requires_grad_(False)
+        if isinstance(teacher.upstream, LogMelUpstream):
+            teacher.upstream.accelerate()
+        return teacher
 
 
 def trainable(model: SpeechModel, prefixes: list[str]) -> list[torch.nn.Parameter]:

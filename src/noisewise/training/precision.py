@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from noisewise.upstream.fast import cpu_runs
+
 
 def pick_precision(accelerator: str, wanted: str = "auto") -> str:
     """Lightning's name of the precision to train in.
@@ -17,11 +19,4 @@ def pick_precision(accelerator: str, wanted: str = "auto") -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     if accelerator == "mps" or (accelerator == "auto" and torch.backends.mps.is_available()):
         return "32-true"
-    return "bf16-mixed" if cpu_has_bf16() else "32-true"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has bf16 dot products (AVX-512 BF16 or AMX)."""
-    capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    names = ("avx512_bf16", "amx_bf16", "amx")
-    return any(bool(capability.get(name)) for name in names)
+    return "bf16-mixed" if cpu_runs("bf16") else "32-true"

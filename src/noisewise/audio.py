@@ -41,12 +41,13 @@ class Info:
         return self.frames / self.sample_rate
 
 
-def _name(source: Source) -> str:
+def describe(source: Source) -> str:
+    """How messages call a source: its path, or the size of its bytes."""
     return f"<{len(source)} bytes>" if isinstance(source, bytes) else str(source)
 
 
 def _open(source: Source) -> soundfile.SoundFile:
-    name = _name(source)
+    name = describe(source)
     if not isinstance(source, bytes):
         path = Path(source)
         if not path.exists():
@@ -116,7 +117,7 @@ def read(
         AudioError: missing, empty, header-only, truncated or undecodable file, non-finite
             samples, or a segment outside the file.
     """
-    name = _name(source)
+    name = describe(source)
     with _open(source) as file:
         _check_complete(source, name)
         rate, total = file.samplerate, file.frames

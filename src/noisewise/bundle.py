@@ -131,7 +131,7 @@ class Bundle:
         """Answer for each audio file; an unusable one becomes an answer with its error."""
         pending: list[tuple[Prediction, np.ndarray | None]] = []
         for source in sources:
-            name = source if isinstance(source, str) else str(source)
+            name = audio.describe(source)
             try:
                 pending.append((Prediction(name), audio.read(source)))
             except AudioError as error:

@@ -165,13 +165,27 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
             f"corpus {corpus.name!r} has no labels {recipe.task!r}; it has "
             f"{', '.join(corpus.labels)}"
         )
-    train, validation = corpus.split("train"), corpus.split("validation")
+    train, validation = (
+        labelled(corpus.split(name), recipe.task) for name in ("train", "validation")
+    )
     assert_disjoint(train, validation, corpus.split("test"))
     say(
         f"{corpus.name}: {len(train)} training and {len(validation)} validation clips of "
         f"{len(corpus.labels[recipe.task])} classes, {len(corpus.skipped)} skipped"
     )
     return corpus, Splits(train, validation)
+
+
+def labelled(rows: datasets.Dataset, task: str) -> datasets.Dataset:
+    """The rows that have a label.
+
+    Raises:
+        ConfigError: none has one.
+    """
+    kept = [number for number, label in enumerate(rows[task][:]) if label is not None]
+    if not kept:
+        raise ConfigError(f"none of the {len(rows)} rows has a label {task!r}")
+    return rows.select(kept)
 
 
 def open_sources(

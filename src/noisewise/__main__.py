@@ -41,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in COMMANDS:
         print(f"noisewise: no command {verb!r}; see noisewise --help", file=sys.stderr)
         return 2
-    module = import_module(f"noisewise.commands.{verb if verb != 'import' else 'import_weights'}")
-    function = getattr(module, verb if verb != "import" else "import_weights")
-    from noisewise.cli import run
-
+    name = "import_weights" if verb == "import" else verb
     try:
+        # heavy: Ctrl-C may well come while these are imported
+        function = getattr(import_module(f"noisewise.commands.{name}"), name)
+        from noisewise.cli import run
+
         return int(run(function, f"noisewise {verb}", arguments[1:]) or 0)
     except NoisewiseError as error:
         print(f"noisewise {verb}: {one_line(error)}", file=sys.stderr)

@@ -117,8 +117,15 @@ class Bundle:
         return self
 
     def to(self, device: torch.device | str) -> Bundle:
-        """Move the model to ``device``."""
-        self.model.to(device)
+        """Move the model to ``device``.
+
+        Raises:
+            ConfigError: there is no such device here.
+        """
+        try:
+            self.model.to(device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA fails an assertion
+            raise ConfigError(f"device {str(device)!r} cannot be used here ({error})") from error
         return self
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from noisewise import audio
 from noisewise.bundle import Bundle, seen_key
-from noisewise.corpora.base import Corpus, assert_disjoint
+from noisewise.corpora.base import Corpus, assert_disjoint, labelled
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows, pick_per_class
 from noisewise.errors import AudioError, ConfigError
@@ -83,12 +83,17 @@ def enroll_corpus(
         progress: called with the number of clips done.
 
     Raises:
-        ConfigError: a rule that cannot learn without training.
-        CorpusError: no labels of the bundle's task, or an unusable split.
+        ConfigError: a rule that cannot learn without training, no labels of the bundle's task,
+            no clips asked for, or a rate outside (0, 1).
+        CorpusError: an unusable split, or none of its clips can be used.
     """
+    if per_class is not None and per_class < 1:
+        raise ConfigError(f"per_class must be at least 1, got {per_class}")
     if bundle.task not in corpus.labels:
         raise ConfigError(f"{corpus.name}: no labels {bundle.task!r}: {list(corpus.labels)}")
-    train, validation = corpus.split("train"), corpus.split("validation")
+    train, validation = (
+        labelled(corpus.split(name), bundle.task) for name in ("train", "validation")
+    )
     assert_disjoint(train, validation, corpus.split("test"))
     names = corpus.labels[bundle.task]
     classes = _numbers(train[bundle.task][:], names)
@@ -108,7 +113,9 @@ def enroll_corpus(
     if calibrate:
         held_out = embed_rows(bundle.model, validation, workers=workers, progress=progress)
         truth = _numbers(validation[bundle.task][:], bundle.labels)[held_out.rows]
-        bundle.decision.calibrate(held_out.vectors, truth, far or FALSE_ACCEPT_RATE)
+        bundle.decision.calibrate(
+            held_out.vectors, truth, FALSE_ACCEPT_RATE if far is None else far
+        )
         used = [train, validation]
     bundle.seen |= {seen_key(row) for part in used for row in part}
     counts = {name: int((classes == number).sum()) for number, name in enumerate(names)}

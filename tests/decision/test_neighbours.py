@@ -17,13 +17,13 @@ def unit(rng, n, dim=4):
 
 
 def brute(rule, query):
-    """Votes by sorting, ties to the class whose voters are nearer in sum."""
+    """Votes by sorting, ties to the class with the nearest voter."""
     similarity = rule.embeddings @ query
     nearest = np.argsort(-similarity)[: rule.k]
     votes = {}
     for row in nearest:
-        count, near = votes.get(rule.classes[row], (0, 0.0))
-        votes[rule.classes[row]] = (count + 1, near + similarity[row])
+        count, near = votes.get(rule.classes[row], (0, -2.0))
+        votes[rule.classes[row]] = (count + 1, max(near, similarity[row]))
     return max(votes, key=votes.get)
 
 
@@ -36,6 +36,14 @@ def test_majority_of_the_nearest(seed, k, n):
     scores = rule.scores(queries)
     assert scores.argmax(1).tolist() == [brute(rule, query) for query in queries]
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_classes_without_votes_still_differ():
+    x = np.eye(4, dtype=np.float32)
+    rule = Neighbours(LABELS, x[:3], np.arange(3), k=1)
+    query = np.array([[0.8, 0.5, 0.1, 0.3]], np.float32)
+    first, second, third = rule.scores(query / np.linalg.norm(query))[0]
+    assert first > 0.5 > second > third > 0
 
 
 @settings(max_examples=20, deadline=None)

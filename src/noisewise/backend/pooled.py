@@ -34,4 +34,5 @@ class PooledEmbedding(nn.Module):
     def forward(self, frames: Frames) -> Tensor:
         """(batch, dim) float32 embeddings of unit Euclidean length."""
         pooled = self.pooling(frames.values[-1].float(), frames.lengths)
-        return nn.functional.normalize(self.projection(pooled), dim=1)
+        # autocast would leave the projection in 16 bits
+        return nn.functional.normalize(self.projection(pooled).float(), dim=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from noisewise.commands.console import progress_bar, say
+from noisewise.commands.options import corpus_options
 from noisewise.corpora import open_corpus
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.noisy_copy import noisy_copy
@@ -25,10 +27,12 @@ def corrupt(
     every: bool = False,
     seed: int = 0,
     workers: int = 0,
+    overrides: dict[str, Any] | None = None,
 ) -> int:
     """Write a noisy copy of a corpus as FLAC, with a manifest that hashes every file.
 
-    The copy opens like any corpus: --data OUT/manifest.jsonl.
+    The copy opens like any corpus: --data OUT/manifest.jsonl. Options of the corpus are set as
+    in train: --data.corpus NAME, --data.options.KEY VALUE.
 
     Args:
         root: corpus folder or manifest.
@@ -43,7 +47,7 @@ def corrupt(
         seed: of all choices.
         workers: processes (0: this one); never changes the result.
     """
-    corpus = open_corpus(root).checked()
+    corpus = open_corpus(root, **corpus_options(overrides)).checked()
     noises = by_name([s for spec in noise or [] for s in open_noise(spec, corpus.rows)])
     rooms = by_name([s for spec in rir or [] for s in open_rooms(spec)])
     levels = (snr or [20, 10, 5, 0, -5]) if noises else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from noisewise.bundle import load, save
 from noisewise.commands.console import progress_bar, say
+from noisewise.commands.options import corpus_options
 from noisewise.corpora import open_corpus
 from noisewise.enrolment import enroll_clips, enroll_corpus
 from noisewise.errors import ConfigError
@@ -27,11 +28,13 @@ def enroll(
     seed: int = 0,
     device: str = "cpu",
     workers: int = 0,
+    overrides: dict[str, Any] | None = None,
 ) -> int:
     """Add new words to a run without training: NAME CLIP..., or the classes of a corpus.
 
     With --data, clips of the training speakers join the decision, the threshold is set on
     validation speakers if the run has none, and accuracy on the other speakers is printed.
+    Options of the corpus are set as in train: --data.corpus NAME, --data.options.KEY VALUE.
 
     Args:
         run: run folder.
@@ -47,6 +50,7 @@ def enroll(
         device: cpu, cuda or mps.
         workers: processes that read clips.
     """
+    options = corpus_options(overrides)
     if (data is None) == (label is None):
         raise ConfigError("give either NAME and clips, or --data")
     bundle = load(run, device).accelerate()
@@ -59,7 +63,7 @@ def enroll(
         save(bundle, out or run)
         say(f"{out or run}: {label!r} enrolled from {len(clips) - len(skipped)} clips")
         return int(bool(skipped))
-    corpus = open_corpus(data).checked().with_splits(seed)
+    corpus = open_corpus(data, **options).checked().with_splits(seed)
     with progress_bar() as bar:
         task = bar.add_task("embedding", total=len(corpus.rows), note="")
         done = enroll_corpus(
@@ -76,7 +80,7 @@ def enroll(
         save(bundle, out or run)
         say(f"{out or run}: {sum(done.clips.values())} clips of {len(done.clips)} classes enrolled")
         results = evaluate(
-            bundle, open_test_set(bundle, data), workers=workers,
+            bundle, open_test_set(bundle, data, **options), workers=workers,
             progress=lambda _, n: bar.advance(task, n),
         )  # fmt: skip
     for name, reason in done.skipped:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from noisewise.bundle import Bundle, load
 from noisewise.commands.console import progress_bar, say
+from noisewise.commands.options import corpus_options
 from noisewise.errors import BundleError
 from noisewise.evaluation import grid
 from noisewise.evaluation.projector import write_projector
@@ -43,12 +45,14 @@ def evaluate(
     device: str = "cpu",
     workers: int = 1,
     confidence: float = 0.95,
+    overrides: dict[str, Any] | None = None,
 ) -> int:
     """Measure one or several runs, clean and over noise type x SNR x room.
 
     Writes results.json (results-NAME.json for further runs), report.html and a TensorBoard
     projector export. Speakers that a run was trained or selected on are left out, and counted.
-    The exit status is 1 if some clip could not be used.
+    The exit status is 1 if some clip could not be used. Options of the corpus are set as in
+    train: --data.corpus NAME, --data.options.KEY VALUE.
 
     Args:
         runs: run folders; several are compared in one report.
@@ -65,6 +69,7 @@ def evaluate(
         workers: processes that read and corrupt clips; never changes the result.
         confidence: of the intervals.
     """
+    options = corpus_options(overrides)
     folder = out or runs[0] / "evaluation"
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
@@ -82,6 +87,7 @@ def evaluate(
             seed=seed,
             workers=workers,
             confidence=confidence,
+            options=options,
         )
         for run, name in zip(runs, names, strict=True)
     ]
@@ -103,9 +109,10 @@ def measure(
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
+    options: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """`grid.evaluate` with a progress bar, and embeddings for the map."""
-    test = grid.open_test_set(bundle, data)
+    test = grid.open_test_set(bundle, data, **(options or {}))
     say(
         f"{name}: {len(test.rows)} clips ({test.split}), "
         f"{test.excluded} left out because training used their speakers"

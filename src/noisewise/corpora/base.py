@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow  # type: ignore[import-untyped]
 
 from noisewise import audio
-from noisewise.errors import AudioError, CorpusError
+from noisewise.errors import AudioError, ConfigError, CorpusError
 from noisewise.seeding import fraction
 
 SPLITS = ("train", "validation", "test")
@@ -149,6 +149,18 @@ def read_row(row: dict[str, Any]) -> np.ndarray:
     """
     source = audio_source(row["audio"])
     return audio.read(source, offset=row["offset"] or 0.0, duration=row["duration"])
+
+
+def labelled(rows: datasets.Dataset, task: str) -> datasets.Dataset:
+    """The rows that have a label.
+
+    Raises:
+        ConfigError: none has one.
+    """
+    kept = [number for number, label in enumerate(rows[task][:]) if label is not None]
+    if not kept:
+        raise ConfigError(f"none of the {len(rows)} rows has a label {task!r}")
+    return rows.select(kept)
 
 
 def assert_disjoint(*parts: datasets.Dataset) -> None:

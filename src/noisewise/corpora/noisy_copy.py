@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from torch.utils.data import DataLoader, Dataset
 
 from noisewise import audio
 from noisewise.corpora.base import FIXED_COLUMNS, Corpus, read_row
@@ -24,6 +23,9 @@ from noisewise.seeding import derive
 MANIFEST = "manifest.jsonl"
 SUMMARY = "corruption.json"
 _HEADROOM = 10 ** (-0.1 / 20)
+
+Job = tuple[dict[str, Any], Condition, str]
+"""Row, condition, and path below the copy of a file to write."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def noisy_copy(
     """Write a copy of every clip as 16-bit FLAC below ``out``, with ``manifest.jsonl``.
 
     A clip whose sum with noise would exceed full scale is scaled down as a whole, speech and
-    noise together, so its SNR stays; the gain is in the manifest. An interrupted copy goes on
-    with the files that are missing. The result is the same whatever the number of workers.
+    noise together, so its SNR stays; the gain is in the manifest. An interrupted copy is
+    finished by calling again. The result is the same whatever the number of workers.
 
     Args:
         corpus: rows to copy; labels, speakers and splits go into the manifest.
@@ -86,17 +88,18 @@ def noisy_copy(
     _claim(out, settings)
     tasks = [name for name in corpus.rows.column_names if name not in FIXED_COLUMNS]
     jobs = list(_jobs(corpus, conditions, corruptor.seed, every))
-    work = partial(_write_one, out=out, corruptor=corruptor, tasks=tasks)
     lines: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
-    with ProcessPoolExecutor(workers) if workers else _Here() as pool:
-        for line in pool.map(work, jobs, chunksize=16):
-            if "reason" in line:
-                skipped.append((line["id"], line["reason"]))
-            else:
-                lines.append(line)
-            if progress is not None:
-                progress(1)
+    files = _Files(jobs, out, corruptor, tasks)
+    for line in DataLoader(files, batch_size=None, num_workers=workers):
+        if "failed" in line:
+            raise AudioError(line["failed"])
+        if "reason" in line:
+            skipped.append((line["id"], line["reason"]))
+        else:
+            lines.append(line)
+        if progress is not None:
+            progress(1)
     if not lines:
         raise CorpusError(f"{out}: none of the {len(jobs)} clips could be used: {skipped[:3]}")
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
@@ -107,19 +110,19 @@ def noisy_copy(
     return Copied(len(lines), digest, skipped)
 
 
-class _Here:
-    """A pool that works in this process."""
+class _Files(Dataset[Any]):
+    """Writes the file of a job when it is asked for, in whichever process."""
 
-    def __enter__(self) -> _Here:
-        return self
+    def __init__(
+        self, jobs: Sequence[Job], out: Path, corruptor: Corruptor, tasks: list[str]
+    ) -> None:
+        self.jobs, self.out, self.corruptor, self.tasks = jobs, out, corruptor, tasks
 
-    def __exit__(self, *_: object) -> None:
-        return None
+    def __len__(self) -> int:
+        return len(self.jobs)
 
-    def map(
-        self, function: Callable[[Any], Any], jobs: Sequence[Any], chunksize: int
-    ) -> Iterator[Any]:
-        return map(function, jobs)
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return _write_one(self.jobs[number], self.out, self.corruptor, self.tasks)
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
@@ -140,26 +143,31 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _jobs(
-    corpus: Corpus, conditions: Sequence[Condition], seed: int, every: bool
-) -> Iterator[tuple[dict[str, Any], Condition, str]]:
-    """(row, condition, path below the copy) of every file to write."""
+def _jobs(corpus: Corpus, conditions: Sequence[Condition], seed: int, every: bool) -> Iterator[Job]:
     for row in corpus.rows:
-        name = PurePosixPath(row["id"])
-        safe = PurePosixPath(*[part for part in name.parts if part not in ("/", "..")])
-        path = safe.with_name(safe.name + ".flac")
+        path = _file_name(row["id"])
         if every:
             for number, condition in enumerate(conditions):
                 yield row, condition, f"{number:02d}/{path}"
         else:
             place = derive(seed, "condition of", row["id"]) % len(conditions)
-            yield row, conditions[place], str(path)
+            yield row, conditions[place], path
 
 
-def _write_one(
-    job: tuple[dict[str, Any], Condition, str], out: Path, corruptor: Corruptor, tasks: list[str]
-) -> dict[str, Any]:
-    """Corrupt and write one clip (or find it written); its line of the manifest."""
+def _file_name(id_: str) -> str:
+    """Where the clip goes below the copy: a different place for each id, and never outside.
+
+    An id that is no plain relative path is made one, told apart by a hash.
+    """
+    parts = [part for part in PurePosixPath(id_).parts if part.strip("/") and part != ".."]
+    name = "/".join(parts)
+    if name != id_:
+        name += "-" * bool(name) + hashlib.sha256(id_.encode()).hexdigest()[:16]
+    return f"{name}.flac"
+
+
+def _write_one(job: Job, out: Path, corruptor: Corruptor, tasks: list[str]) -> dict[str, Any]:
+    """Corrupt and write one clip; its line of the manifest."""
     row, condition, name = job
     target = out / name
     try:
@@ -168,11 +176,14 @@ def _write_one(
     except AudioError as error:
         return {"id": row["id"], "reason": str(error)}
     gain = min(1.0, _HEADROOM / max(float(np.abs(noisy).max()), 1e-12))
-    if not target.is_file():
+    # a file that is there may be of a corpus or noise folder that has changed since
+    part = target.with_name(f".{target.name}.part.flac")
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part.flac")
         audio.write(part, noisy * np.float32(gain))
         part.replace(target)
+    except (AudioError, OSError) as error:
+        return {"failed": f"{target}: cannot be written ({error})"}
     fields = {
         "audio_filepath": name,
         "duration": len(noisy) / 16000,

@@ -8,13 +8,17 @@ import numpy as np
 from noisewise.decision.base import Decision
 from noisewise.errors import ConfigError
 
+CONTEXT = 64
+"""Neighbours among which a class's nearest clip is looked up."""
+
 
 class Neighbours(Decision):
     """Majority among the ``k`` nearest stored clips, exactly as the published system decides.
 
-    A class scores its share of the k votes, plus less than one vote for the similarity of the
-    neighbours that cast them: the majority decides, ties go to the nearer neighbours, and a
-    united vote of near neighbours counts as more certain than a split or a distant one.
+    A class scores its share of the k votes, plus less than one vote for the similarity of its
+    nearest clip: the majority decides, ties go to the nearest neighbour, and among equal votes a
+    near clip counts as more certain than a distant one. Similarity is looked up among `CONTEXT`
+    neighbours, so that also a class without votes gets a graded score.
 
     Args:
         labels: class names.
@@ -46,9 +50,9 @@ class Neighbours(Decision):
         if self._index is None:
             self._index = faiss.IndexFlatIP(self.embeddings.shape[1])
             self._index.add(self.embeddings)
-        k = min(self.k, len(self.classes))
-        similarity, rows = self._index.search(embeddings, k)
-        return _vote(similarity, self.classes[rows], len(self.labels))
+        size = len(self.classes)
+        similarity, rows = self._index.search(embeddings, min(max(self.k, CONTEXT), size))
+        return _vote(similarity, self.classes[rows], len(self.labels), min(self.k, size))
 
     def scores_without(self, embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """See `Decision.scores_without`."""
@@ -76,13 +80,12 @@ class Neighbours(Decision):
         return {"k": self.k}
 
 
-def _vote(similarity: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """(batch, k) similarities and classes of neighbours -> (batch, n_classes) scores in [0, 1]."""
-    k = classes.shape[1]
+def _vote(similarity: np.ndarray, classes: np.ndarray, n_classes: int, k: int) -> np.ndarray:
+    """(batch, neighbours), nearest first, of which k vote -> scores (batch, n_classes) below 1."""
     rows = np.arange(len(classes))[:, None]
     votes = np.zeros((len(classes), n_classes), np.float32)
     nearness = np.zeros_like(votes)
-    np.add.at(votes, (rows, classes), 1)
-    np.add.at(nearness, (rows, classes), (1 + similarity.clip(-1, 1)) / 2 / k)
-    scores: np.ndarray = (votes + nearness * 0.999) / (k + 1)
+    np.add.at(votes, (rows, classes[:, :k]), 1)
+    np.maximum.at(nearness, (rows, classes), (1 + similarity.clip(-1, 1)) / 2)
+    scores: np.ndarray = (votes + 0.999 * nearness) / (k + 1)
     return scores

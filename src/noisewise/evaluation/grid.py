@@ -14,7 +14,7 @@ import numpy as np
 
 from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, read_row
+from noisewise.corpora.base import Corpus, labelled, read_row
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.decision.base import Answer
 from noisewise.embedding import Embedded, embed_rows
@@ -62,7 +62,7 @@ def open_test_set(
     corpus = open_corpus(data, name, **options).checked()
     if bundle.task not in corpus.labels:
         raise CorpusError(f"{data}: no labels {bundle.task!r}; it has {list(corpus.labels)}")
-    rows = corpus.split("test") if corpus.has_splits else corpus.rows
+    rows = labelled(corpus.split("test") if corpus.has_splits else corpus.rows, bundle.task)
     unseen = [i for i, row in enumerate(rows) if not bundle.has_seen(row)]
     if not unseen:
         raise CorpusError(f"{data}: the run was trained on every speaker of these clips")
@@ -139,9 +139,8 @@ def evaluate(
             progress=None if progress is None else _step(progress, condition.name),
         )
         measured.append(Measured.of(bundle, condition, embedded, truth))
-    unknown = Counter(
-        label for label in test.rows[bundle.task][:] if label not in set(bundle.labels)
-    )
+    known = set(bundle.labels)
+    unknown = Counter(label for label in test.rows[bundle.task][:] if label not in known)
     return Results(
         task=bundle.task,
         run=name,
@@ -246,6 +245,8 @@ class Measured:
         """Counts, true class by answered class."""
         known, _ = self.parts(bundle, truth)
         own = truth[self.embedded.rows][known]
+        if not len(own):
+            return [[0] * len(bundle.labels) for _ in bundle.labels]
         matrix = confusion(own, self.answer.label[known], len(bundle.labels))
         return [[int(count) for count in line] for line in matrix]
 

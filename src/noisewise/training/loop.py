@@ -77,7 +77,6 @@ class Loop:
         fabric: device and precision.
         workers: processes that make batches.
         report: called after each step.
-        stop_after: stop, as if killed, after this many steps in all (for tests and trials).
     """
 
     def __init__(
@@ -151,20 +150,17 @@ class Loop:
         batches = build("batches", phase.batches, labels=words, n_rows=len(words), seed=seed)
         sampler = StepSampler(batches, progress.step, phase.steps)
         saved = time.monotonic()
-        try:
-            for batch in loader(clips, sampler, self.workers):
-                figures = self._step(phase, module, optimizer, terms, batch, seed)
-                progress.step += 1
-                if progress.step % phase.validate_every == 0 or progress.step == phase.steps:
-                    figures |= self._validate(phase)
-                self.log.add(number, progress.step - 1, figures)
-                self.report(phase, progress.step, figures)
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self._save(optimizer)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            self._save(optimizer)
-            raise
+        # an interrupt does not save: it can come within a step, whose half is in no checkpoint
+        for batch in loader(clips, sampler, self.workers):
+            figures = self._step(phase, module, optimizer, terms, batch, seed)
+            progress.step += 1
+            if progress.step % phase.validate_every == 0 or progress.step == phase.steps:
+                figures |= self._validate(phase)
+            self.log.add(number, progress.step - 1, figures)
+            self.report(phase, progress.step, figures)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._save(optimizer)
+                saved = time.monotonic()
         self.model.load_state_dict(self.best)
         if number + 1 < len(self.recipe.phases):
             self._save_boundary(number + 1)
@@ -280,7 +276,8 @@ def trainable(model: SpeechModel, prefixes: list[str]) -> list[torch.nn.Paramete
 def freeze_statistics(model: SpeechModel, prefixes: list[str]) -> None:
     """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
     for name, child in model.named_children():
-        if not any(prefix == "all" or prefix.startswith(name) for prefix in prefixes):
+        learns = (p == "all" or p.startswith(name) or name.startswith(p) for p in prefixes)
+        if not any(learns):
             child.eval()
 
 

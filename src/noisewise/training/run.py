@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 
 from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, assert_disjoint
+from noisewise.corpora.base import Corpus, assert_disjoint, labelled
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows
@@ -174,18 +174,6 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
         f"{len(corpus.labels[recipe.task])} classes, {len(corpus.skipped)} skipped"
     )
     return corpus, Splits(train, validation)
-
-
-def labelled(rows: datasets.Dataset, task: str) -> datasets.Dataset:
-    """The rows that have a label.
-
-    Raises:
-        ConfigError: none has one.
-    """
-    kept = [number for number, label in enumerate(rows[task][:]) if label is not None]
-    if not kept:
-        raise ConfigError(f"none of the {len(rows)} rows has a label {task!r}")
-    return rows.select(kept)
 
 
 def open_sources(

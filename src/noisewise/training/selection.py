@@ -12,6 +12,7 @@ import numpy as np
 from noisewise.backend.heads import LinearHead
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import Embedded, embed_rows, pick_per_class
+from noisewise.errors import CorpusError
 from noisewise.model import SpeechModel
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
@@ -77,7 +78,11 @@ class Selector:
                 self.changes[f"{snr:g} dB"] = VariedNoise(corruptor, snr)
 
     def __call__(self, model: SpeechModel) -> dict[str, float]:
-        """Accuracy under each condition, and their mean as ``score``; leaves training mode off."""
+        """Accuracy under each condition, and their mean as ``score``; leaves training mode off.
+
+        Raises:
+            CorpusError: a condition under which no clip can be used (silent noise).
+        """
         model.eval()
         embed = partial(embed_rows, model, workers=self.workers)
         if self.decision.name == "head":
@@ -93,6 +98,8 @@ class Selector:
         figures = {}
         for name, change in self.changes.items():
             embedded: Embedded = embed(self.clips, change=change)
+            if not len(embedded.rows):
+                raise CorpusError(f"no validation clip is usable ({name}): {embedded.skipped[:3]}")
             truth = self.classes[embedded.rows]
             answers = rule.scores(embedded.vectors).argmax(1)
             figures[name] = float(np.mean(answers[truth >= 0] == truth[truth >= 0]))

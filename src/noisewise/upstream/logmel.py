@@ -28,7 +28,7 @@ class LogMelUpstream(nn.Module):
         mask: options of `SpecAugment`, applied in training only; None for no masking.
 
     Raises:
-        ConfigError: unknown encoder.
+        ConfigError: unknown encoder, or an option that it or the mask does not have.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class LogMelUpstream(nn.Module):
     ) -> None:
         super().__init__()
         self.features = LogMel(mels, pad_to, dither)
-        self.mask = SpecAugment(**mask) if mask is not None else None
+        try:
+            self.mask = SpecAugment(**mask) if mask is not None else None
+        except TypeError as error:
+            raise ConfigError(f"mask: {error}") from error
         self.encoder: nn.Module | None = None
         self.dim = mels
         if encoder is not None:

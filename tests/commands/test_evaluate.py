@@ -1,0 +1,173 @@
+"""``noisewise evaluate``: files, figures, refusals."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from noisewise import audio
+from noisewise.evaluation.results import read_results
+from noisewise.noise.generate import generate
+from noisewise.seeding import rng
+
+FAST = ["--workers", 0]
+
+
+def test_clean_only_by_default(noisewise, run, toy_corpus):
+    done = noisewise("evaluate", run, "--data", toy_corpus, *FAST)
+    assert (done.status, done.out) == (0, "")
+    assert "left out because training used their speakers" in done.err
+    folder = run / "evaluation"
+    assert f"{folder}: results.json and report.html" in done.err
+    results = read_results(folder / "results.json")
+    assert [row.condition.name for row in results.rows] == ["clean"]
+    assert results.data.excluded_seen > 0
+    assert results.data.excluded_seen + results.data.clips == 120
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_two_runs_in_one_report(noisewise, run, toy_corpus, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    out = tmp_path / "report"
+    done = noisewise(
+        "evaluate", run, other, "--data", toy_corpus, "--noise", "engine", "--snr", 10, -5,
+        "--codec", "mulaw", "--confidence", 0.9, "--seed", 4, "--out", out, *FAST,
+    )  # fmt: skip
+    assert done.status == 0
+    names = {path.name for path in out.iterdir()}
+    assert names == {"results.json", "results-other.json", "report.html", "projector"}
+    first, second = (json.loads((out / f"results{x}.json").read_text()) for x in ("", "-other"))
+    assert (first["run"], second["run"]) == ("run", "other")
+    assert first["rows"] == second["rows"]  # the same weights
+    assert [(r["noise"], r["snr_db"], r["codec"]) for r in first["rows"]] == [
+        (None, None, None), ("engine", 10, None), ("engine", -5, None),
+        (None, None, "mulaw"), ("engine", 10, "mulaw"), ("engine", -5, "mulaw"),
+    ]  # fmt: skip
+    assert (first["confidence"], first["data"]["seed"], first["task"]) == (0.9, 4, "keyword")
+    for row in first["rows"]:
+        low, high = row["intervals"]["accuracy"]
+        assert 0 <= low <= row["metrics"]["accuracy"] <= high <= 1
+        assert row["n"] == first["data"]["clips"]
+    assert all(name in (out / "report.html").read_text() for name in ("run", "other", "engine"))
+    for name in ("run", "other"):
+        folder = out / "projector" / name
+        assert {"vectors.tsv", "metadata.tsv"} <= {path.name for path in folder.rglob("*.tsv")} or (
+            len(list(folder.rglob("*"))) >= 2
+        )
+
+
+def test_workers_and_repetition_change_nothing(noisewise, run, toy_corpus, tmp_path):
+    texts = []
+    for workers in (0, 2):
+        arguments = ["--noise", "wind", "babble@speakers=2", "--snr", 0, "--workers", workers]
+        out = tmp_path / str(workers)
+        assert (
+            noisewise("evaluate", run, "--data", toy_corpus, *arguments, "--out", out).status == 0
+        )
+        texts.append((out / "results.json").read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_folders_of_noise_and_rooms(noisewise, run, toy_corpus, tmp_path):
+    noise = generate("pink", 30000, rng(0, "noise"))
+    audio.write(tmp_path / "street" / "a.wav", noise) if (tmp_path / "street").mkdir() else None
+    audio.write(tmp_path / "street" / "a.wav", noise)
+    (tmp_path / "rooms").mkdir()
+    response = np.zeros(2000, np.float32)
+    response[[100, 900]] = 0.9, 0.4
+    audio.write(tmp_path / "rooms" / "hall.wav", response)
+    done = noisewise(
+        "evaluate", run, "--data", toy_corpus, "--noise", f"{tmp_path}/street@name=road",
+        "--snr", 5, "--rir", tmp_path / "rooms", "--out", tmp_path / "out", *FAST,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    rows = read_results(tmp_path / "out" / "results.json").rows
+    assert [(row.noise, row.rir) for row in rows] == [
+        (None, None), ("road", None), (None, "rooms"), ("road", "rooms"),
+    ]  # fmt: skip
+
+
+def test_a_corpus_with_options(noisewise, run, toy_corpus, tmp_path):
+    """Clips in another layout: the patterns say what is what."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in toy_corpus.rglob("*.wav"):
+        shutil.copy(path, flat / f"{path.parent.name}-{path.name.replace('_nohash_', '-')}")
+    options = [
+        "--data.corpus", "folder", "--data.options.label_pattern", r"^([a-z]+)-",
+        "--data.options.speaker_pattern", r"^[a-z]+-(voice\d+)-",
+    ]  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert noisewise("evaluate", run, "--data", flat, *options, "--out", one, *FAST).status == 0
+    assert noisewise("evaluate", run, "--data", toy_corpus, "--out", two, *FAST).status == 0
+    first, second = (read_results(folder / "results.json") for folder in (one, two))
+    assert first.rows[0].metrics == second.rows[0].metrics
+    assert first.data.excluded_seen == second.data.excluded_seen
+    assert "expected" in noisewise("evaluate", run, "--data", flat, *FAST).refusal
+    refused = noisewise("evaluate", run, "--data", flat, "--phases.0.steps", 3, *FAST)
+    assert "known are --data.corpus" in refused.refusal
+
+
+def test_unusable_clips_give_status_1(noisewise, run, toy_corpus, tmp_path):
+    corpus = shutil.copytree(toy_corpus, tmp_path / "corpus")
+    unseen = read_unseen(noisewise, run, toy_corpus, tmp_path)
+    audio.write(corpus / f"{unseen}.wav", np.zeros(8000, np.float32))
+    arguments = ["--noise", "wind", "--snr", 5, "--out", tmp_path / "out", *FAST]
+    done = noisewise("evaluate", run, "--data", corpus, *arguments)
+    assert done.status == 1
+    skipped = read_results(tmp_path / "out" / "results.json").skipped
+    assert [(s.id, s.condition) for s in skipped] == [(unseen, "wind 5 dB")]
+    assert "silent" in skipped[0].reason
+
+
+def read_unseen(noisewise, run, toy_corpus, tmp_path):
+    """Id of a clip whose speaker the run has not seen."""
+    from noisewise import load
+    from noisewise.evaluation.grid import open_test_set
+
+    return open_test_set(load(run), toy_corpus).rows["id"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "CORPUS", "--noise", "nowhere"], "no such folder, nor is it one of babble"),
+        (["--data", "CORPUS", "--noise", "wind", "--snr"], "at least one SNR"),
+        (["--data", "CORPUS", "--noise", "wind", "--snr", "5", "5"], "repeated"),
+        (["--data", "CORPUS", "--codec", "tin"], "unknown codec 'tin'"),
+        (["--data", "CORPUS", "--rir", "nowhere"], "rooms 'nowhere': no such folder"),
+        (["--data", "CORPUS", "--confidence", "2"], "confidence"),
+        (["--data", "CORPUS", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["--data", "SEEN"], "trained on every speaker"),
+        (["--data", "CORPUS", "--out", "FILE"], "FILE"),
+    ],
+)
+def test_refusals(arguments, message, noisewise, run, toy_corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "CORPUS").symlink_to(toy_corpus)
+    (tmp_path / "FILE").write_text("in the way")
+    if "SEEN" in arguments:
+        only_seen(run, toy_corpus, tmp_path / "SEEN")
+    done = noisewise("evaluate", run, *arguments, *FAST)
+    assert done.status == 2, done.err
+    assert message in done.err.splitlines()[-1]
+    assert done.err.splitlines()[-1].startswith("noisewise evaluate: ")
+    assert "Traceback" not in done.err
+
+
+def only_seen(run, toy_corpus, out):
+    """A copy of the corpus without any speaker that the run does not know."""
+    from noisewise import load, open_corpus
+
+    bundle = load(run)
+    for row in open_corpus(toy_corpus).rows:
+        if bundle.has_seen(row):
+            target = out / f"{row['id']}.wav"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(row["audio"]["path"], target)
+
+
+def test_no_run_folder(noisewise, toy_corpus, tmp_path):
+    assert "not a run folder" in noisewise("evaluate", tmp_path, "--data", toy_corpus).refusal

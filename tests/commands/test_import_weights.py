@@ -1,0 +1,76 @@
+"""``noisewise import``: published weights become a run folder."""
+
+import re
+from collections import OrderedDict
+
+import pytest
+import torch
+
+import noisewise as package
+
+
+def published(maps=4, layers=13):
+    """A checkpoint in the authors' layout, with random weights."""
+    generator = torch.Generator().manual_seed(0)
+    state = OrderedDict()
+    for i in range(layers + 1):
+        state[f"conv{i}.weight"] = torch.randn(maps, maps if i else 1, 3, 3, generator=generator)
+        if i:
+            state[f"bn{i}.running_mean"] = torch.randn(maps, generator=generator)
+            state[f"bn{i}.running_var"] = torch.rand(maps, generator=generator) + 0.5
+            state[f"bn{i}.num_batches_tracked"] = torch.tensor(7)
+    return state
+
+
+@pytest.mark.parametrize(("layers", "name"), [(6, "res8"), (13, "res15")])
+def test_import_then_enroll_then_predict(noisewise, toy_corpus, clips, tmp_path, layers, name):
+    file, out = tmp_path / "weights.pt", tmp_path / "run"
+    torch.save(published(layers=layers), file)
+    done = noisewise("import", "triplet-kws", file, "--out", out)
+    assert (done.status, done.out) == (0, "")
+    assert f"next: noisewise enroll {out} --data CORPUS" in done.err
+    bundle = package.load(out)
+    assert bundle.labels == []
+    assert bundle.config.upstream["encoder"] == {"name": name, "maps": 4}
+    assert bundle.training == {"recipe": "import triplet-kws", "source": "weights.pt"}
+    done = noisewise("enroll", out, "--data", toy_corpus)
+    assert done.status == 0, done.err
+    assert done.out.startswith("accuracy on ")
+    assert package.load(out).decision.threshold is not None
+    assert '"nearest": "' in noisewise("predict", out, clips[0]).out
+
+
+def test_refusals(noisewise, tmp_path):
+    file, out = tmp_path / "weights.pt", tmp_path / "run"
+    assert (
+        "none.pt" in noisewise("import", "triplet-kws", tmp_path / "none.pt", "--out", out).refusal
+    )
+    file.write_bytes(b"not a checkpoint")
+    assert str(file) in noisewise("import", "triplet-kws", file, "--out", out).refusal
+    assert not out.exists()
+    torch.save(published(layers=6), file)
+    assert noisewise("import", "triplet-kws", file, "--out", out).status == 0
+    again = noisewise("import", "triplet-kws", file, "--out", out)
+    assert "holds a finished run" in again.refusal
+    assert noisewise("import", "other-format", file, "--out", out).status == 2
+    assert noisewise("import", "triplet-kws", file).status == 2
+
+
+def test_an_imported_run_without_classes(noisewise, toy_corpus, clips, tmp_path):
+    file, out = tmp_path / "weights.pt", tmp_path / "run"
+    torch.save(published(layers=6), file)
+    noisewise("import", "triplet-kws", file, "--out", out)
+    assert str(out) in noisewise("predict", out, clips[0]).refusal
+    assert noisewise("evaluate", out, "--data", toy_corpus, "--workers", 0).status == 2
+
+
+@pytest.mark.slow
+def test_the_published_encoder_on_other_speakers(noisewise, shared_data, tmp_path):
+    out = tmp_path / "run"
+    file = shared_data / "published_weights" / "res15_12.pt"
+    assert noisewise("import", "triplet-kws", file, "--out", out).status == 0
+    corpus = shared_data / "speech_commands_v0.02_test12"
+    done = noisewise("enroll", out, "--data", corpus)
+    assert done.status == 0, done.err
+    accuracy = float(re.search(r"speakers: ([01]\.\d{4})", done.out)[1])
+    assert accuracy >= 0.96

@@ -1,0 +1,142 @@
+"""``noisewise train``: end to end, refusals, Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import noisewise as package
+
+QUICK = {
+    "data.fractions": [0.5, 0.2, 0.3],
+    "model.upstream.encoder": {"name": "res8", "maps": 8},
+    "augment.shift_ms": 20,
+    "phases.0.steps": 4,
+    "phases.0.validate_every": 2,
+    "phases.0.batches.batch_size": 8,
+    "precision": "32-true",
+    "selection.clips": 10,
+}
+
+
+def quick(**changes):
+    """Options that make a recipe finish within a second."""
+    settings = QUICK | {key.replace("__", "."): value for key, value in changes.items()}
+    words = []
+    for key, value in settings.items():
+        words += [f"--{key}", json.dumps(value)]
+    return [str(word) for word in words]
+
+
+PRECISION = QUICK.pop("precision")
+OPTIONS = ["--precision", PRECISION, "--workers", 0]
+
+
+def test_a_run_folder_comes_out(noisewise, toy_corpus, tmp_path):
+    out = tmp_path / "run"
+    done = noisewise(
+        "train", "kws-softmax", "--data", toy_corpus, "--out", out, "--noise", "pink",
+        "babble@speakers=3", "--seed", 3, "--loggers", "tensorboard", *OPTIONS, *quick(),
+    )  # fmt: skip
+    assert (done.status, done.out) == (0, "")
+    assert "folder: 6" in done.err  # about 60 training clips
+    assert "classifier 4/4: loss" in done.err
+    assert re.search(rf"{out}: validation score \d\.\d+; next: noisewise evaluate {out}", done.err)
+    bundle = package.load(out)
+    assert bundle.training["recipe"] == "kws-softmax"
+    assert bundle.training["seed"] == 3
+    assert bundle.training["noise"] == ["pink", "babble@speakers=3"]
+    assert (out / "log.csv").is_file()
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_a_finished_run_is_not_trained_over(noisewise, toy_run):
+    before = (toy_run / "config.json").read_bytes()
+    assert "holds a finished run" in noisewise("train", "demo", "--out", toy_run).refusal
+    assert (toy_run / "config.json").read_bytes() == before
+
+
+def test_no_noise_at_all(noisewise, toy_corpus, tmp_path):
+    out = tmp_path / "clean"
+    done = noisewise(
+        "train", "kws-softmax", "--data", toy_corpus, "--out", out, "--noise", *OPTIONS, *quick()
+    )
+    assert done.status == 0
+    assert package.load(out).training["noise"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "no recipe 'nothing'; shipped: demo"),
+        (["demo", "--data", "nowhere"], "nowhere"),
+        (["demo", "--phases.0.stepz", "3"], "phases.0.stepz"),
+        (["demo", "--phases.0.steps", "many"], "phases.0.steps"),
+        (["demo", "--phases.7.steps", "3"], "--phases.7.steps"),
+        (["demo", "--task"], None),
+        (["demo", "--data", "CORPUS", "--noise", "nowhere"], "noise 'nowhere': no such folder"),
+        (["demo", "--data", "CORPUS", "--noise", "pink", "pink"], "called 'pink'"),
+        (["demo", "--data", "CORPUS", "--rir", "nowhere"], "rooms 'nowhere': no such folder"),
+        (["demo", "--data", "CORPUS", "--task", "emotion"], None),
+        (["demo", "--data", "CORPUS", "--data.corpus", "manifest"], "CORPUS"),
+        (["demo", "--data", "CORPUS", "--data.options.size", "3"], "has no option 'size'"),
+        (["kws-adapt", "--data", "CORPUS"], "start from a run with --init"),
+        (["demo", "--data", "CORPUS", "--init", "nowhere"], "nowhere: not a run folder"),
+        (["demo", "--data", "CORPUS", "--loggers", "paper"], "unknown logger 'paper'"),
+        (["demo", "--data", "CORPUS", "--device", "abacus"], None),
+    ],
+)
+def test_refusals(arguments, message, noisewise, toy_corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "CORPUS").symlink_to(toy_corpus)
+    done = noisewise("train", *arguments, "--out", "run", "--workers", 0)
+    if message is None:  # argparse explains, with the usage
+        assert done.status == 2
+        assert "usage: noisewise train" in done.err
+        assert "Traceback" not in done.err
+    else:
+        assert message in done.err
+        assert done.status == 2
+        assert done.err.splitlines()[-1].startswith("noisewise train: ")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_ctrl_c_gives_130_and_the_same_command_goes_on(toy_corpus, tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "noisewise", "train", "kws-softmax", "--data", str(toy_corpus),
+        "--out", str(out), "--noise", "pink", "--precision", PRECISION, "--workers", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    steps = quick(phases__0__steps=150, phases__0__validate_every=10)
+    running = subprocess.Popen(
+        [*command, *steps],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    seen = []
+    for line in running.stderr:
+        seen.append(line)
+        if line.startswith("classifier"):
+            break
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    out_text, err = running.communicate(timeout=60)
+    assert running.returncode == 130, "".join(seen) + err
+    assert out_text == ""
+    assert err.splitlines()[-1] == "noisewise train: interrupted; the same command goes on"
+    assert "Traceback" not in err
+    assert not (out / "config.json").exists()
+    again = subprocess.run(
+        [*command, *steps], capture_output=True, text=True, env=environment, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from {out}" in again.stderr
+    assert "classifier 10/150" not in again.stderr
+    assert package.load(out).training["recipe"] == "kws-softmax"

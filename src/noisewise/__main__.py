@@ -29,7 +29,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 done, 1 done with skipped files, 2 refused)."""
+    """Run one command; returns the exit status.
+
+    0 done, 1 done with skipped files, 2 refused, 130 interrupted, 141 nobody reads the output.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help"):
@@ -47,13 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         function = getattr(import_module(f"noisewise.commands.{name}"), name)
         from noisewise.cli import run
 
-        return int(run(function, f"noisewise {verb}", arguments[1:]) or 0)
+        status = int(run(function, f"noisewise {verb}", arguments[1:]) or 0)
+        sys.stdout.flush()
+        return status
     except NoisewiseError as error:
         print(f"noisewise {verb}: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"noisewise {verb}: interrupted; the same command goes on", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # "noisewise predict ... | head" has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains as it ends
+        return 141
 
 
 def usage() -> str:

@@ -10,7 +10,7 @@ from noisewise.seeding import torch_rng
 def test_equals_its_formula_and_starts_with_the_usual_slope():
     torch.manual_seed(0)
     head = LinearHead(4, 3, scale=5.0)
-    assert float(head.activation.weight) == 0.25
+    assert head.activation.weight.item() == 0.25
     x = torch.randn(6, 4, generator=torch_rng(0))
     scaled = 5 * x.numpy()
     weight, bias = (p.detach().numpy() for p in (head.linear.weight, head.linear.bias))

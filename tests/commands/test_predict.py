@@ -1,6 +1,9 @@
 """``noisewise predict``: JSON lines on standard output and nothing else."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -73,3 +76,15 @@ def test_an_empty_folder_is_refused(noisewise, toy_run, tmp_path):
 
 def test_an_unknown_device_is_refused(noisewise, toy_run, clips):
     assert "abacus" in noisewise("predict", toy_run, clips[0], "--device", "abacus").refusal
+
+
+def test_a_reader_that_has_read_enough(toy_run, toy_corpus):
+    command = [sys.executable, "-m", "noisewise", "predict", str(toy_run), str(toy_corpus)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -98,7 +98,7 @@ def load(
         raise ConfigError(f"silence={silence} and unknown={unknown} must be from 0 to 1000 %")
     wanted = _class_count(classes)
     if download is not None and not (root.exists() and any(root.iterdir())):
-        get(root, download)
+        get(root, str(download))  # 0.02 on the command line is a number
     folders = subfolders(require_folder(root, _EXPECTED))
     if SILENCE in folders or UNKNOWN in folders:
         if splits in ("lists", "hash"):

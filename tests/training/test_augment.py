@@ -1,0 +1,179 @@
+"""Augmentation: laws of shift and speed, and a result that is a function of its keys."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisewise import audio
+from noisewise.errors import ConfigError
+from noisewise.noise.generate import generate
+from noisewise.noise.mix import measure_snr
+from noisewise.noise.sources import Generated, Rooms
+from noisewise.recipe import AugmentConfig
+from noisewise.seeding import rng
+from noisewise.training.augment import Augmenter, change_speed, shift
+
+PINK = {"pink": Generated("pink")}
+
+
+def speech(samples=8000):
+    clip = generate("engine", samples, rng(0, "speech")) * np.hanning(samples)
+    return clip.astype(np.float32)
+
+
+def augmenter(seed=0, noises=PINK, rooms=None, **options):
+    return Augmenter(AugmentConfig(**options), noises, rooms or {}, seed)
+
+
+@given(size=st.integers(1, 50), by=st.integers(-70, 70))
+def test_shift_moves_and_fills_with_zeros(size, by):
+    clip = np.arange(1, size + 1, dtype=np.float32)
+    moved = shift(clip, by)
+    assert moved.shape == clip.shape
+    assert moved.dtype == clip.dtype
+    for place, value in enumerate(moved):
+        inside = 0 <= place - by < size
+        assert value == (clip[place - by] if inside else 0)
+    back = shift(moved, -by)
+    kept = slice(max(0, -by), max(0, size - max(0, by)))
+    assert np.array_equal(back[kept], clip[kept])
+    assert np.count_nonzero(back) == max(0, size - abs(by))
+
+
+@given(size=st.integers(1, 4000), factor=st.floats(0.5, 2))
+def test_speed_keeps_the_length(size, factor):
+    out = change_speed(speech(size), factor)
+    assert out.shape == (size,)
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+    assert out.flags["C_CONTIGUOUS"]
+
+
+def middle(spectrum):
+    return np.argmax(np.abs(np.fft.rfft(spectrum)))
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.25, 2.0])
+def test_speed_scales_duration_and_pitch(factor):
+    clip = np.zeros(16000, np.float32)
+    clip[6000:10000] = np.sin(2 * np.pi * 500 / 16000 * np.arange(4000))
+    out = change_speed(clip, factor)
+    loud = np.flatnonzero(np.abs(out) > 0.3)
+    assert loud[-1] - loud[0] == pytest.approx(4000 / factor, abs=60)
+    assert (loud[-1] + loud[0]) / 2 == pytest.approx(8000, abs=30)  # stays in the middle
+    assert middle(out) == pytest.approx(500 * factor, abs=5)
+
+
+def test_speed_one_and_no_shift_leave_the_clip_alone():
+    clip = speech()
+    assert np.array_equal(change_speed(clip, 1), clip)
+    assert np.array_equal(shift(clip, 0), clip)
+    for out in augmenter(noises={})(clip, None, 0, 0, "a"):
+        assert np.array_equal(out, clip)
+
+
+FULL = {"shift_ms": 100, "speed": (0.8, 1.2), "snr_db": (-5, 20), "noise_prob": 0.8}
+
+
+def test_a_pure_function_of_seed_and_keys():
+    clip, one = speech(), augmenter(**FULL)
+    first = one(clip, "anna", 3, 1, "a")
+    one(clip, None, 4, 0, "b")  # no state is left behind
+    for same in (one, augmenter(**FULL), pickle.loads(pickle.dumps(one))):
+        again = same(clip, "anna", 3, 1, "a")
+        assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    changed = [
+        one(clip, "anna", 4, 1, "a"),
+        one(clip, "anna", 3, 2, "a"),
+        one(clip, "anna", 3, 1, "b"),
+        augmenter(seed=1, **FULL)(clip, "anna", 3, 1, "a"),
+    ]
+    assert all(not np.array_equal(first[0], other[0]) for other in changed)
+
+
+@pytest.mark.parametrize("prob", [0.0, 0.4, 1.0])
+def test_noise_comes_as_often_as_it_should(prob):
+    clip, augment = speech(2000), augmenter(noise_prob=prob)
+    pairs = [augment(clip, None, step, 0, "a") for step in range(300)]
+    share = np.mean([not np.array_equal(noisy, clean) for noisy, clean in pairs])
+    assert share == pytest.approx(prob, abs=0 if prob in (0, 1) else 0.1)
+    assert all(np.array_equal(clean, clip) for _, clean in pairs)
+
+
+def test_pairs_share_shift_and_speed_and_differ_by_the_noise_alone():
+    """The difference is noise at an SNR of the range; the clean half has the changes too."""
+    clip, snrs = speech(), []
+    quiet = augmenter(**{**FULL, "noise_prob": 0.0})
+    loud = augmenter(**{**FULL, "noise_prob": 1.0})
+    for step in range(40):
+        noisy, clean = loud(clip, None, step, 0, "a")
+        assert np.array_equal(clean, quiet(clip, None, step, 0, "a")[1])
+        assert not np.array_equal(clean, clip)
+        snrs.append(measure_snr(torch.from_numpy(clean), torch.from_numpy(noisy - clean)).item())
+    assert min(snrs) > -5.02
+    assert max(snrs) < 20.02
+    assert max(snrs) - min(snrs) > 15
+
+
+def test_shifts_reach_both_ends_and_no_further():
+    clip = np.zeros(4000, np.float32)
+    clip[2000] = 1
+    augment = augmenter(noises={}, shift_ms=10)
+    places = [int(augment(clip, None, step, 0, "a")[0].argmax()) - 2000 for step in range(400)]
+    assert -160 <= min(places) < -140
+    assert 140 < max(places) <= 160
+
+
+def test_silent_clips_stay_as_they_are():
+    silence = np.zeros(1000, np.float32)
+    for step in range(5):
+        noisy, clean = augmenter(noise_prob=1.0)(silence, None, step, 0, "a")
+        assert not noisy.any()
+        assert not clean.any()
+
+
+def test_rooms_change_the_noisy_half_only(tmp_path):
+    rir = 0.3 * rng(0).standard_normal(2000) * np.exp(-np.arange(2000) / 200)
+    audio.write(tmp_path / "r.wav", rir.clip(-1, 1).astype(np.float32))
+    rooms = {"hall": Rooms("hall", [tmp_path / "r.wav"])}
+    clip = speech()
+    noisy, clean = augmenter(noises={}, rooms=rooms, room_prob=1.0)(clip, None, 0, 0, "a")
+    assert np.array_equal(clean, clip)
+    assert not np.array_equal(noisy, clip)
+    never = augmenter(noises={}, rooms=rooms, room_prob=0.0)
+    assert all(np.array_equal(never(clip, None, s, 0, "a")[0], clip) for s in range(20))
+
+
+def test_every_noise_is_used():
+    noises = {name: Generated(name) for name in ("pink", "hum", "clicks")}
+    augment, used = augmenter(noises=noises, noise_prob=1.0), set()
+    real = augment.corruptor
+
+    class Watch:
+        noises, rooms = real.noises, real.rooms
+
+        def __call__(self, clip, condition, id_, speaker):
+            used.add((condition.noise, speaker))
+            return real(clip, condition, id_, speaker)
+
+    augment.corruptor = Watch()
+    for step in range(40):
+        augment(speech(400), "anna", step, 0, "a")
+    assert used == {(name, "anna") for name in noises}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"speed": (1.2, 0.8)}, r"augment\.speed: \[1\.2, 0\.8\]"),
+        ({"speed": (0.0, 1.0)}, r"augment\.speed"),
+        ({"snr_db": (10, 0)}, r"augment\.snr_db"),
+    ],
+)
+def test_empty_ranges(options, message):
+    with pytest.raises(ConfigError, match=message):
+        augmenter(**options)

@@ -1,0 +1,111 @@
+"""Batches: in step order, the same whatever the workers, bad clips named."""
+
+import numpy as np
+import pytest
+import torch
+
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import make_rows, read_row
+from noisewise.errors import ConfigError
+from noisewise.noise.sources import Generated
+from noisewise.recipe import AugmentConfig
+from noisewise.sampling.batches import ClassBatches, ShuffledBatches
+from noisewise.training.augment import Augmenter
+from noisewise.training.data import (
+    StepSampler,
+    TrainingClips,
+    collate,
+    label_numbers,
+    loader,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(toy_corpus):
+    return open_corpus(toy_corpus)
+
+
+def clips(corpus, needs_clean=True, **options):
+    config = AugmentConfig(**({"shift_ms": 50, "noise_prob": 0.5} | options))
+    augmenter = Augmenter(config, {"pink": Generated("pink")}, {}, 0)
+    labels = label_numbers(corpus.rows, "keyword", corpus.labels["keyword"])
+    return TrainingClips(corpus.rows, labels, augmenter, needs_clean)
+
+
+def test_the_sampler_names_step_slot_and_row(corpus):
+    batches = ShuffledBatches(len(corpus.rows), 7, seed=0)
+    sampler = StepSampler(batches, 3, 9)
+    listed = list(sampler)
+    assert len(sampler) == len(listed) == 6
+    for step, places in zip(range(3, 9), listed, strict=True):
+        assert places == [(step, slot, row) for slot, row in enumerate(batches.batch(step))]
+    assert list(StepSampler(batches, 5, 5)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("start", [0, 3])
+def test_batches_do_not_depend_on_workers_or_the_first_step(corpus, workers, start):
+    data = clips(corpus)
+    batches = ClassBatches(corpus.rows["keyword"][:], 3, 2, seed=0)
+    made = list(loader(data, StepSampler(batches, start, 5), workers))
+    assert len(made) == 5 - start
+    for step, batch in zip(range(start, 5), made, strict=True):
+        rows = batches.batch(step)
+        assert batch.labels.tolist() == [int(data.labels[row]) for row in rows]
+        for slot, row in enumerate(rows):
+            item = corpus.rows[row]
+            noisy, clean = data.augmenter(
+                read_row(item), item["speaker"], step, slot, str(item["id"])
+            )
+            assert np.array_equal(batch.noisy.samples[slot, : len(noisy)], noisy)
+            assert np.array_equal(batch.clean.samples[slot, : len(clean)], clean)
+            assert batch.noisy.lengths[slot] == batch.clean.lengths[slot] == len(noisy)
+
+
+def test_one_clip_twice_in_a_batch_is_heard_in_two_ways(corpus):
+    data = clips(corpus, noise_prob=1.0)
+    assert not np.array_equal(data[0, 0, 5][0], data[0, 1, 5][0])
+    assert np.array_equal(data[0, 0, 5][0], data[0, 0, 5][0])
+
+
+def test_the_clean_half_is_kept_only_where_it_is_wanted(corpus):
+    batch = collate([clips(corpus, needs_clean=False)[0, slot, slot] for slot in range(2)])
+    assert batch.clean is None
+    assert len(batch.noisy) == 2
+
+
+def test_unusable_clips_are_named_and_left_out(corpus, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"")
+    good = corpus.rows[0]["audio"]["path"]
+    rows = make_rows(
+        [
+            {"id": "bad", "audio": tmp_path / "bad.wav", "keyword": "hum"},
+            {"id": "good", "audio": good, "keyword": "fall"},
+        ],
+        ["keyword"],
+    )
+    data = clips(corpus)
+    data.rows, data.labels = rows, label_numbers(rows, "keyword", ["fall", "hum"])
+    batch = collate([data[0, 0, 0], data[0, 1, 1]])
+    assert batch.labels.tolist() == [0]
+    assert len(batch.noisy) == len(batch.clean) == 1
+    assert [name for name, _ in batch.skipped] == ["bad"]
+    assert "bad.wav: empty file" in batch.skipped[0][1]
+    nothing = collate([data[0, 0, 0]])
+    assert nothing.noisy is None
+    assert nothing.clean is None
+    assert nothing.labels.shape == (0,)
+    assert nothing.labels.dtype == torch.int64
+
+
+def test_label_numbers(corpus):
+    rows = make_rows(
+        ({"id": str(i), "audio": "x.wav", "keyword": w} for i, w in enumerate(["b", None, "a"])),
+        ["keyword"],
+    )
+    numbers = label_numbers(rows, "keyword", ["a", "b"])
+    assert numbers.tolist() == [1, -1, 0]
+    assert numbers.dtype == np.int64
+    assert label_numbers(rows, "keyword", ["a"]).tolist() == [-1, -1, 0]
+    with pytest.raises(ConfigError, match="no labels 'emotion'; it has"):
+        label_numbers(rows, "emotion", ["a"])

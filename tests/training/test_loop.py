@@ -1,0 +1,302 @@
+"""The training loop: what learns, what stays, what is kept, and how it fails."""
+
+import numpy as np
+import pytest
+import torch
+
+from noisewise.bundle import build_model
+from noisewise.errors import BundleError, ConfigError, NoisewiseError
+from noisewise.recipe import load_recipe
+from noisewise.training import loop
+from noisewise.training.augment import Augmenter
+from noisewise.training.data import label_numbers
+from noisewise.training.loop import (
+    CHECKPOINT,
+    Loop,
+    Material,
+    freeze_statistics,
+    recipe_digest,
+    trainable,
+)
+from noisewise.training.run import make_fabric, open_parts
+
+CLASSES = {"name": "classes", "classes": 3, "per_class": 2}
+SHUFFLED = {"name": "shuffled", "batch_size": 6}
+
+
+@pytest.fixture(scope="module")
+def settings(toy_settings):
+    return toy_settings | {
+        "augment.noise": [],
+        "phases.0.batches": CLASSES,
+        "phases.0.steps": 6,
+        "phases.0.validate_every": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def rows(settings):
+    recipe = load_recipe("kws-triplet", settings)
+    corpus, parts = open_parts(recipe, lambda line: None)
+    return parts.train, corpus.labels["keyword"]
+
+
+def make(rows, folder, recipe, select=None, report=None):
+    """A loop on the toy corpus, and what its selection saw: (copies of) the model's states."""
+    train, names = rows
+    torch.manual_seed(0)
+    model, seen = build_model(recipe.model, len(names)), []
+
+    def scored(model):
+        seen.append({k: v.clone() for k, v in model.state_dict().items()})
+        return {"score": select(len(seen)) if select else len(seen)}
+
+    material = Material(
+        train,
+        label_numbers(train, "keyword", names),
+        names,
+        Augmenter(recipe.augment, {}, {}, 0),
+        scored,
+        None,
+    )
+    folder.mkdir(exist_ok=True)
+    return Loop(recipe, model, material, folder, make_fabric("cpu", "32-true"), 0, report), seen
+
+
+def equal(one, two, prefix=""):
+    return all(torch.equal(one[k], two[k]) for k in one if k.startswith(prefix))
+
+
+@pytest.fixture
+def model(settings):
+    torch.manual_seed(0)
+    return build_model(load_recipe("kws-softmax", settings).model, 3)
+
+
+def test_trainable_picks_by_prefix(model):
+    names = dict(model.named_parameters())
+    assert len(trainable(model, ["all"])) == len(names)
+    heads = trainable(model, ["heads"])
+    assert {n for n, p in names.items() if p.requires_grad} == {n for n in names if "heads" in n}
+    assert {id(p) for p in heads} == {id(p) for n, p in names.items() if "heads" in n}
+    both = trainable(model, ["heads.label.linear", "upstream"])
+    assert len(both) == 2 + sum(n.startswith("upstream") for n in names)
+    assert not names["heads.label.activation.weight"].requires_grad
+    assert len(trainable(model, ["heads", "all"])) == len(names)
+    with pytest.raises(ConfigError, match="train: no parameter starts with 'decoder'"):
+        trainable(model, ["heads", "decoder"])
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "training"),
+    [
+        (["all"], {"upstream", "backend", "heads"}),
+        (["heads"], {"heads"}),
+        (["heads.label.linear"], {"heads"}),
+        (["up"], {"upstream"}),
+        (["upstream.encoder", "heads"], {"upstream", "heads"}),
+    ],
+)
+def test_frozen_stages_are_in_evaluation_mode(model, prefixes, training):
+    model.train()
+    freeze_statistics(model, prefixes)
+    assert {name for name, child in model.named_children() if child.training} == training
+    frozen = [c for n, c in model.named_children() if n not in training]
+    assert not any(module.training for child in frozen for module in child.modules())
+    trainable(model, prefixes)
+    learning = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert learning <= training
+
+
+def test_the_digest_follows_every_setting(settings):
+    recipe = load_recipe("kws-triplet", settings)
+    digest = recipe_digest(recipe)
+    assert digest == recipe_digest(load_recipe("kws-triplet", dict(settings)))
+    assert len(digest) == 16
+    changes = [{"seed": 1}, {"phases.0.lr": 0.004}, {"data.fractions": [0.4, 0.3, 0.3]},
+               {"augment.noise": ["pink"]}, {"description": "another"}]  # fmt: skip
+    digests = {recipe_digest(load_recipe("kws-triplet", settings | c)) for c in changes}
+    assert len(digests | {digest}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("name", ["kws-triplet", "kws-softmax"])
+def test_a_loss_that_is_not_finite_names_phase_and_step(rows, settings, tmp_path, name):
+    changes = {"phases.0.lr": 1e30} | ({"phases.0.batches": SHUFFLED} if "soft" in name else {})
+    recipe = load_recipe(name, settings | changes)
+    phase = recipe.phases[0].name
+    running, _ = make(rows, tmp_path / "a", recipe)
+    message = rf"phase '{phase}', step 1: the loss is nan; lower the learning rate"
+    with pytest.raises(NoisewiseError, match=message):
+        running.run()
+    poisoned, _ = make(rows, tmp_path / "b", load_recipe(name, settings))
+    with torch.no_grad():
+        next(poisoned.model.parameters()).fill_(torch.nan)
+    with pytest.raises(NoisewiseError, match=rf"phase '{phase}', step 0: the loss is nan"):
+        poisoned.run()
+    assert not (tmp_path / "b" / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize(("scores", "best"), [([0.1, 0.9, 0.5], 1), ([0.4, 0.4, 0.1], 0)])
+def test_the_model_ends_with_the_best_validated_weights(
+    rows, settings, tmp_path, ema, scores, best
+):
+    recipe = load_recipe("kws-triplet", settings | {"phases.0.ema": ema})
+    running, seen = make(rows, tmp_path / "r", recipe, lambda number: scores[number - 1])
+    progress = running.run()
+    assert len(seen) == 3
+    assert equal(seen[best], running.model.state_dict())
+    assert not equal(seen[1 - best], running.model.state_dict())
+    assert progress.best == scores[best]
+    assert [(h["step"], h["val_score"]) for h in progress.history] == list(
+        zip((2, 4, 6), scores, strict=True)
+    )
+
+
+def test_validation_comes_every_so_often_and_at_the_end(rows, settings, tmp_path):
+    steps = []
+    recipe = load_recipe("kws-triplet", settings | {"phases.0.validate_every": 4})
+    running, seen = make(
+        rows, tmp_path / "r", recipe,
+        report=lambda phase, step, figures: steps.append((step, "val_score" in figures)),
+    )  # fmt: skip
+    running.run()
+    assert steps == [(n, n in (4, 6)) for n in range(1, 7)]
+    assert len(seen) == 2
+
+
+def test_the_running_average(rows, settings, tmp_path):
+    running, _ = make(rows, tmp_path / "r", load_recipe("kws-triplet", settings))
+    start = {k: v.clone() for k, v in running.model.state_dict().items()}
+    running.average = {k: v.clone() for k, v in start.items()}
+    for running.progress.step in range(50):
+        running._update_average(0.998)
+    assert equal(start, running.average)  # constant weights stay constant, to the bit
+
+    weight = next(iter(dict(running.model.named_parameters())))
+    expected = start[weight].double().numpy()
+    for step in range(50):
+        with torch.no_grad():
+            dict(running.model.named_parameters())[weight].add_(0.1)
+        running.progress.step = step
+        running._update_average(0.8)
+        decay = min(0.8, (1 + step) / (10 + step))
+        value = running.model.state_dict()[weight].double().numpy()
+        expected = decay * expected + (1 - decay) * value
+    np.testing.assert_allclose(running.average[weight].numpy(), expected, rtol=1e-5)
+    counts = [k for k in start if k.endswith("num_batches_tracked")]
+    assert counts
+    running.model.state_dict()[counts[0]].add_(3)
+    running._update_average(0.8)
+    assert running.average[counts[0]] == running.model.state_dict()[counts[0]]
+
+
+@pytest.fixture(scope="module")
+def two_phases(settings):
+    return load_recipe(
+        "kws-triplet-head",
+        settings
+        | {
+            "phases.1.batches": SHUFFLED,
+            "phases.1.steps": 4,
+            "phases.1.validate_every": 2,
+            "model.upstream.mask": {"time_masks": 1},
+        },
+    )
+
+
+def test_a_frozen_encoder_and_its_statistics_stay(rows, two_phases, tmp_path):
+    running, seen = make(rows, tmp_path / "r", two_phases)
+    running.run()
+    first, second = seen[:3], seen[3:]
+    assert len(second) == 2
+    statistics = [k for k in first[-1] if "running_mean" in k]
+    assert statistics
+    assert not equal(first[0], first[-1], statistics[0])  # they move while the encoder learns
+    for state in (*second, running.model.state_dict()):
+        assert equal(first[-1], state, "upstream")
+        assert equal(first[-1], state, "backend")
+    assert not equal(second[0], second[1], "heads")
+    head = {k: v for k, v in first[0].items() if k.startswith("heads")}
+    assert all(torch.equal(first[-1][k], v) for k, v in head.items())  # no loss reached it
+
+
+class Interrupt:
+    """Ctrl-C in the middle of a step: after the forward pass has moved the statistics."""
+
+    def __init__(self, model, step):
+        self.left = step
+        self.handle = model.backend.register_forward_hook(self)
+
+    def __call__(self, module, inputs, output):
+        if module.training:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_an_interrupt_within_a_step_does_not_spoil_the_resumed_run(
+    rows, settings, tmp_path, monkeypatch, step
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    recipe = load_recipe("kws-triplet", settings)
+    straight, _ = make(rows, tmp_path / "straight", recipe)
+    straight.run()
+    interrupted, _ = make(rows, tmp_path / "r", recipe)
+    Interrupt(interrupted.model, step)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run()
+    resumed, _ = make(rows, tmp_path / "r", recipe, lambda number: number + (step - 1) // 2)
+    resumed.run()
+    assert equal(straight.model.state_dict(), resumed.model.state_dict())
+    assert (tmp_path / "r" / "log.csv").read_bytes() == (
+        tmp_path / "straight" / "log.csv"
+    ).read_bytes()
+
+
+def test_a_finished_loop_has_nothing_left_to_do(rows, two_phases, tmp_path):
+    running, _ = make(rows, tmp_path / "r", two_phases)
+    running.run()
+    again, seen = make(rows, tmp_path / "r", two_phases)
+    again.run()
+    assert seen == []
+    assert equal(running.model.state_dict(), again.model.state_dict())
+
+
+def test_other_recipes_and_broken_checkpoints_are_refused(rows, settings, tmp_path):
+    running, _ = make(rows, tmp_path / "r", load_recipe("kws-triplet", settings))
+    running.run()
+    other, _ = make(rows, tmp_path / "r", load_recipe("kws-triplet", settings | {"seed": 5}))
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
+        other.run()
+    (tmp_path / "r" / CHECKPOINT).write_bytes(b"broken")
+    again, _ = make(rows, tmp_path / "r", load_recipe("kws-triplet", settings))
+    with pytest.raises(BundleError, match="not a checkpoint"):
+        again.run()
+
+
+def test_a_batch_without_a_usable_clip_is_a_step_without_an_update(rows, settings, tmp_path):
+    recipe = load_recipe("kws-triplet", settings | {"phases.0.ema": 0.0})
+    running, seen = make(rows, tmp_path / "r", recipe)
+    broken = [dict(row["audio"], path=str(tmp_path / "gone.wav")) for row in rows[0]]
+    train = rows[0].remove_columns("audio").add_column("audio", broken)
+    running.material.rows = train
+    before = {k: v.clone() for k, v in running.model.state_dict().items()}
+    progress = running.run()
+    assert equal(before, running.model.state_dict())
+    assert progress.skipped
+    assert all("gone.wav: no such file" in why for why in progress.skipped.values())
+
+
+def test_the_learning_rate_of_the_log_is_the_schedule(rows, settings, tmp_path):
+    from noisewise.training.novograd import learning_rate
+
+    rates, recipe = [], load_recipe("kws-triplet", settings)
+    phase = recipe.phases[0]
+    running, _ = make(
+        rows, tmp_path / "r", recipe, report=lambda p, s, figures: rates.append(figures["lr"])
+    )
+    running.run()
+    expected = [learning_rate(s, 6, phase.lr, phase.lr_end, phase.warmup) for s in range(6)]
+    assert rates == pytest.approx(expected)

@@ -1,0 +1,149 @@
+"""The objective is the weighted sum of its terms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisewise.backend.heads import LinearHead
+from noisewise.backend.pooled import PooledEmbedding
+from noisewise.components import build
+from noisewise.errors import ConfigError
+from noisewise.losses.triplet import TripletLoss
+from noisewise.model import SpeechModel
+from noisewise.seeding import rng, torch_rng
+from noisewise.training.objective import (
+    Batch,
+    CrossEntropyTerm,
+    DistillTerm,
+    TripletTerm,
+    total_loss,
+)
+from noisewise.types import Waves
+from noisewise.upstream.logmel import LogMelUpstream
+
+
+def model(seed=0, heads=True):
+    torch.manual_seed(seed)
+    upstream = LogMelUpstream(mels=16, encoder={"name": "res8", "maps": 6})
+    head = {"label": LinearHead(6, 3, scale=8)} if heads else {}
+    return SpeechModel(upstream, PooledEmbedding(6), head).eval()
+
+
+def waves(seed=0):
+    return Waves.collate(
+        [0.1 * rng(seed, i).standard_normal(4000).astype(np.float32) for i in range(6)]
+    )
+
+
+def batch(noisy=0, clean=None):
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    return Batch(waves(noisy), None if clean is None else waves(clean), labels, torch_rng(0))
+
+
+def test_cross_entropy_equals_its_definition():
+    net, data = model(), batch()
+    output = net(data.noisy)
+    logits = output.logits["label"].detach().double().numpy()
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for smoothing in (0.0, 0.2):
+        target = np.full((6, 3), smoothing / 3)
+        target[range(6), data.labels.numpy()] += 1 - smoothing
+        loss, figures = CrossEntropyTerm(smoothing=smoothing)(data, output, None)
+        assert loss.item() == pytest.approx(-(target * np.log(p)).sum(1).mean(), rel=1e-5)
+        right = (p.argmax(1) == data.labels.numpy()).mean()
+        assert figures == {"train_accuracy": pytest.approx(right)}
+
+
+@pytest.mark.parametrize("mining", ["random", "hardest", "semihard", "all"])
+def test_triplet_is_the_loss_of_that_name_and_logs_what_violates(mining):
+    net = model()
+    output = net(waves())
+    loss, figures = TripletTerm(margin=0.3, mining=mining)(batch(), output, None)
+    expected = TripletLoss(0.3, mining)(output.embedding, batch().labels, torch_rng(0))
+    assert torch.equal(loss, expected.loss)
+    assert figures == {"violating_triplets": float(expected.violating)}
+
+
+def test_distillation_is_zero_from_oneself_in_silence_of_noise():
+    net = model()
+    loss, figures = DistillTerm()(batch(0, 0), net(waves(0)), net)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert figures["teacher_cosine"] == pytest.approx(1, abs=1e-6)
+
+
+def test_distillation_is_one_minus_the_mean_cosine_and_teaches_the_student_only():
+    student, teacher = model(0), model(1)
+    output = student(waves(0))
+    loss, _ = DistillTerm()(batch(0, 7), output, teacher)
+    target = teacher.embed(waves(7))
+    cosine = torch.nn.functional.cosine_similarity(output.embedding, target).mean()
+    assert loss.item() == pytest.approx(1 - cosine.item(), abs=1e-6)
+    loss.backward()
+    assert any(p.grad is not None and p.grad.any() for p in student.parameters())
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+@given(weights=st.lists(st.floats(0, 10), min_size=3, max_size=3))
+def test_the_total_is_the_weighted_sum(weights):
+    data, (output, teacher) = batch(0, 7), OUTPUT
+    terms = [
+        kind(weight)
+        for kind, weight in zip((CrossEntropyTerm, TripletTerm, DistillTerm), weights, strict=True)
+    ]
+    total, figures = total_loss(terms, data, output, teacher)
+    alone = [term(batch(0, 7), output, teacher)[0].item() for term in terms]
+    expected = sum(w * value for w, value in zip(weights, alone, strict=True))
+    assert total.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert figures["loss"] == total.item()
+    assert list(figures)[0] == "loss"
+    for name, value in zip(("crossentropy", "triplet", "distill"), alone, strict=True):
+        assert figures[f"loss_{name}"] == pytest.approx(value, abs=1e-6)
+    assert {"train_accuracy", "violating_triplets", "teacher_cosine"} < set(figures)
+
+
+OUTPUT = (model(0)(waves(0)), model(1))
+
+
+def test_a_weight_of_zero_teaches_nothing():
+    net = model()
+    output = net(waves())
+    total, _ = total_loss([TripletTerm(0.0), CrossEntropyTerm(0.0)], batch(), output, None)
+    total.backward()
+    assert total.item() == 0
+    assert not any(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_logits_and_embeddings_in_16_bits_give_a_finite_32_bit_loss():
+    net, data = model(), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = net(data.noisy)
+    total, _ = total_loss([CrossEntropyTerm(), TripletTerm()], data, output, None)
+    assert total.dtype == torch.float32
+    assert math.isfinite(total.item())
+
+
+def test_what_terms_need():
+    assert (DistillTerm.needs_clean, DistillTerm.needs_teacher) == (True, True)
+    for term in (CrossEntropyTerm(), TripletTerm()):
+        assert (term.needs_clean, term.needs_teacher) == (False, False)
+
+
+def test_errors_say_what_to_set():
+    headless, data = model(heads=False), batch(0, 0)
+    output = headless(data.noisy)
+    with pytest.raises(ConfigError, match=r"cross_entropy term needs a head: set model\.head"):
+        CrossEntropyTerm()(data, output, None)
+    for teacher, given_batch in ((None, data), (headless, batch())):
+        with pytest.raises(ConfigError, match="distill term needs a teacher: .*--init"):
+            DistillTerm()(given_batch, output, teacher)
+    for kind in (CrossEntropyTerm, TripletTerm, DistillTerm):
+        with pytest.raises(ConfigError, match="must not be negative, got -1"):
+            kind(-1)
+    with pytest.raises(ConfigError, match="nearest"):
+        TripletTerm(mining="nearest")
+    with pytest.raises(ConfigError, match="has no option 'margin'"):
+        build("term", {"name": "distill", "margin": 1})

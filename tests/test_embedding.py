@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import noisewise
@@ -73,6 +73,7 @@ def test_progress_counts_every_row_also_the_bad_ones(model, rows, tmp_path):
     assert nothing.rows.shape == (0,)
 
 
+@settings(deadline=None)
 @given(data=st.data(), labels=st.lists(st.integers(-1, 4), max_size=40), most=st.integers(1, 5))
 def test_pick_per_class_takes_the_first_of_each_class(data, labels, most):
     order = np.array(data.draw(st.permutations(range(len(labels)))), dtype=np.int64)

@@ -126,8 +126,8 @@ def test_rows_without_a_label_join_nothing(bundle, corpus):
 
 
 def test_refusals(bundle, corpus, siren):
+    bundle.task = "emotion"
     with pytest.raises(ConfigError, match="no labels 'emotion'"):
-        bundle.task = "emotion"
         enroll_corpus(bundle, corpus)
     bundle.task = "keyword"
     for far in (0.0, 1.0, -1.0):

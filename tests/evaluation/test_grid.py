@@ -216,18 +216,10 @@ def test_rows_without_a_label_are_no_strangers(bundle, toy_corpus):
 
 def test_worker_count_never_changes_the_bytes(bundle, strange, noise_folder):
     test = open_test_set(bundle, strange)
-    texts = [
-        dumps(
-            evaluate(
-                bundle,
-                test,
-                noise=[str(noise_folder), "babble@speakers=2"],
-                snr=[0],
-                workers=workers,
-            )  # fmt: skip
-        )
-        for workers in (0, 2)
-    ]
+    texts = []
+    for workers in (0, 2):
+        noise = [str(noise_folder), "babble@speakers=2"]
+        texts.append(dumps(evaluate(bundle, test, noise=noise, snr=[0], workers=workers)))
     assert texts[0] == texts[1]
     other = dumps(evaluate(bundle, test, noise=[str(noise_folder)], snr=[0], seed=1))
     assert other != texts[0]

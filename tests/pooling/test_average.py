@@ -2,13 +2,14 @@
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisewise.pooling.average import AveragePool, average_pool
 from noisewise.seeding import torch_rng
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     dim=st.integers(1, 5),

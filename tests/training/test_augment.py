@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisewise import audio
@@ -29,6 +29,7 @@ def augmenter(seed=0, noises=PINK, rooms=None, **options):
     return Augmenter(AugmentConfig(**options), noises, rooms or {}, seed)
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 50), by=st.integers(-70, 70))
 def test_shift_moves_and_fills_with_zeros(size, by):
     clip = np.arange(1, size + 1, dtype=np.float32)
@@ -44,6 +45,7 @@ def test_shift_moves_and_fills_with_zeros(size, by):
     assert np.count_nonzero(back) == max(0, size - abs(by))
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 4000), factor=st.floats(0.5, 2))
 def test_speed_keeps_the_length(size, factor):
     out = change_speed(speech(size), factor)

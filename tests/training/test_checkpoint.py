@@ -106,10 +106,9 @@ def test_the_old_checkpoint_survives_a_failed_write(written, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
     with pytest.raises(BundleError, match=r"c\.safetensors: checkpoint cannot be written .*space"):
-        save_checkpoint(
-            written, Progress("y"), model.state_dict(), {}, {}, torch.optim.AdamW(model.parameters())
-        )  # fmt: skip
+        save_checkpoint(written, Progress("y"), model.state_dict(), {}, {}, optimizer)
     assert written.read_bytes() == before
     assert list(written.parent.iterdir()) == [written]
 

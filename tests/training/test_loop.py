@@ -278,7 +278,7 @@ def test_other_recipes_and_broken_checkpoints_are_refused(rows, settings, tmp_pa
 
 def test_a_batch_without_a_usable_clip_is_a_step_without_an_update(rows, settings, tmp_path):
     recipe = load_recipe("kws-triplet", settings | {"phases.0.ema": 0.0})
-    running, seen = make(rows, tmp_path / "r", recipe)
+    running, _ = make(rows, tmp_path / "r", recipe)
     broken = [dict(row["audio"], path=str(tmp_path / "gone.wav")) for row in rows[0]]
     train = rows[0].remove_columns("audio").add_column("audio", broken)
     running.material.rows = train

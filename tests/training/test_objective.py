@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisewise.backend.heads import LinearHead
@@ -87,9 +87,15 @@ def test_distillation_is_one_minus_the_mean_cosine_and_teaches_the_student_only(
     assert all(p.grad is None for p in teacher.parameters())
 
 
+@pytest.fixture(scope="module")
+def student_and_teacher():
+    return model(0)(waves(0)), model(1)
+
+
+@settings(max_examples=15, deadline=None)
 @given(weights=st.lists(st.floats(0, 10), min_size=3, max_size=3))
-def test_the_total_is_the_weighted_sum(weights):
-    data, (output, teacher) = batch(0, 7), OUTPUT
+def test_the_total_is_the_weighted_sum(student_and_teacher, weights):
+    data, (output, teacher) = batch(0, 7), student_and_teacher
     terms = [
         kind(weight)
         for kind, weight in zip((CrossEntropyTerm, TripletTerm, DistillTerm), weights, strict=True)
@@ -99,13 +105,10 @@ def test_the_total_is_the_weighted_sum(weights):
     expected = sum(w * value for w, value in zip(weights, alone, strict=True))
     assert total.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert figures["loss"] == total.item()
-    assert list(figures)[0] == "loss"
+    assert next(iter(figures)) == "loss"
     for name, value in zip(("crossentropy", "triplet", "distill"), alone, strict=True):
         assert figures[f"loss_{name}"] == pytest.approx(value, abs=1e-6)
     assert {"train_accuracy", "violating_triplets", "teacher_cosine"} < set(figures)
-
-
-OUTPUT = (model(0)(waves(0)), model(1))
 
 
 def test_a_weight_of_zero_teaches_nothing():
@@ -138,7 +141,7 @@ def test_errors_say_what_to_set():
     with pytest.raises(ConfigError, match=r"cross_entropy term needs a head: set model\.head"):
         CrossEntropyTerm()(data, output, None)
     for teacher, given_batch in ((None, data), (headless, batch())):
-        with pytest.raises(ConfigError, match="distill term needs a teacher: .*--init"):
+        with pytest.raises(ConfigError, match=r"distill term needs a teacher: .*--init"):
             DistillTerm()(given_batch, output, teacher)
     for kind in (CrossEntropyTerm, TripletTerm, DistillTerm):
         with pytest.raises(ConfigError, match="must not be negative, got -1"):

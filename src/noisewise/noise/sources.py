@@ -129,8 +129,8 @@ class Babble:
         if len(self.paths_by_speaker) <= self.speakers:
             raise CorpusError(
                 f"babble {self.name!r}: {self.speakers} talkers besides the speaker of a clip need "
-                f"{self.speakers + 1} speakers, got {len(self.paths_by_speaker)}; ask for fewer talkers "
-                "(babble@speakers=n)"
+                f"{self.speakers + 1} speakers, got {len(self.paths_by_speaker)}; "
+                "babble@speakers=n asks for fewer"
             )
         by_speaker = {
             speaker: _sorted(paths, f"babble {self.name!r}: speaker {speaker!r}")

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from noisewise import audio
 from noisewise.seeding import rng
+
+# a deadline would be a check of time, and machines differ
+settings.register_profile("noisewise", deadline=None)
+settings.load_profile("noisewise")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -87,9 +87,10 @@ def enroll(
         say(f"skipped {name}: {reason}")
     row = results.rows[0]
     speakers = results.data.speakers if results.data else 0
-    low, high = row.intervals["accuracy"]
-    print(
-        f"accuracy on {row.n} clips of {speakers} other speakers: "
-        f"{row.metrics['accuracy']:.4f} ({low:.4f} to {high:.4f})"
-    )
+    if row.n:
+        low, high = row.intervals["accuracy"]
+        print(
+            f"accuracy on {row.n} clips of {speakers} other speakers: "
+            f"{row.metrics['accuracy']:.4f} ({low:.4f} to {high:.4f})"
+        )
     return int(bool(done.skipped))

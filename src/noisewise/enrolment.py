@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from noisewise import audio
 from noisewise.bundle import Bundle, seen_key
-from noisewise.corpora.base import Corpus, assert_disjoint, labelled
+from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows, pick_per_class
 from noisewise.errors import AudioError, ConfigError
@@ -96,7 +94,7 @@ def enroll_corpus(
     )
     assert_disjoint(train, validation, corpus.split("test"))
     names = corpus.labels[bundle.task]
-    classes = _numbers(train[bundle.task][:], names)
+    classes = label_numbers(train, bundle.task, names)
     if per_class is not None:
         picked = pick_per_class(classes, per_class, rng(seed, "enroll").permutation(len(train)))
         train, classes = train.select(picked), classes[picked]
@@ -112,7 +110,7 @@ def enroll_corpus(
     calibrate = far is not None or bundle.decision.threshold is None
     if calibrate:
         held_out = embed_rows(bundle.model, validation, workers=workers, progress=progress)
-        truth = _numbers(validation[bundle.task][:], bundle.labels)[held_out.rows]
+        truth = label_numbers(validation, bundle.task, bundle.labels)[held_out.rows]
         bundle.decision.calibrate(
             held_out.vectors, truth, FALSE_ACCEPT_RATE if far is None else far
         )
@@ -120,8 +118,3 @@ def enroll_corpus(
     bundle.seen |= {seen_key(row) for part in used for row in part}
     counts = {name: int((classes == number).sum()) for number, name in enumerate(names)}
     return Enrolled(counts, embedded.skipped, calibrate)
-
-
-def _numbers(labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number.get(label, -1) for label in labels], dtype=np.int64)

@@ -14,10 +14,11 @@ from noisewise.corpora.base import (
     assert_disjoint,
     assign_split,
     check_audio,
+    label_numbers,
     make_rows,
     read_row,
 )
-from noisewise.errors import CorpusError
+from noisewise.errors import ConfigError, CorpusError
 
 TONE = np.sin(np.arange(1600) / 5).astype(np.float32) / 2
 
@@ -161,3 +162,16 @@ def test_checked_adds_to_skipped(tmp_path: Path) -> None:
 def test_nothing_usable_is_an_error() -> None:
     with pytest.raises(CorpusError, match=r"none of 60"):
         check_audio(corpus().rows)
+
+
+def test_label_numbers():
+    rows = make_rows(
+        ({"id": str(i), "audio": "x.wav", "keyword": w} for i, w in enumerate(["b", None, "a"])),
+        ["keyword"],
+    )
+    numbers = label_numbers(rows, "keyword", ["a", "b"])
+    assert numbers.tolist() == [1, -1, 0]
+    assert numbers.dtype == np.int64
+    assert label_numbers(rows, "keyword", ["a"]).tolist() == [-1, -1, 0]
+    with pytest.raises(ConfigError, match="no labels 'emotion'; it has"):
+        label_numbers(rows, "emotion", ["a"])

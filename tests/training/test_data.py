@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import make_rows, read_row
-from noisewise.errors import ConfigError
+from noisewise.corpora.base import label_numbers, make_rows, read_row
 from noisewise.noise.sources import Generated
 from noisewise.recipe import AugmentConfig
 from noisewise.sampling.batches import ClassBatches, ShuffledBatches
@@ -15,7 +14,6 @@ from noisewise.training.data import (
     StepSampler,
     TrainingClips,
     collate,
-    label_numbers,
     loader,
 )
 
@@ -96,16 +94,3 @@ def test_unusable_clips_are_named_and_left_out(corpus, tmp_path):
     assert nothing.clean is None
     assert nothing.labels.shape == (0,)
     assert nothing.labels.dtype == torch.int64
-
-
-def test_label_numbers(corpus):
-    rows = make_rows(
-        ({"id": str(i), "audio": "x.wav", "keyword": w} for i, w in enumerate(["b", None, "a"])),
-        ["keyword"],
-    )
-    numbers = label_numbers(rows, "keyword", ["a", "b"])
-    assert numbers.tolist() == [1, -1, 0]
-    assert numbers.dtype == np.int64
-    assert label_numbers(rows, "keyword", ["a"]).tolist() == [-1, -1, 0]
-    with pytest.raises(ConfigError, match="no labels 'emotion'; it has"):
-        label_numbers(rows, "emotion", ["a"])

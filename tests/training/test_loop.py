@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from noisewise.bundle import build_model
+from noisewise.corpora.base import label_numbers
 from noisewise.errors import BundleError, ConfigError, NoisewiseError
 from noisewise.recipe import load_recipe
 from noisewise.training import loop
 from noisewise.training.augment import Augmenter
-from noisewise.training.data import label_numbers
 from noisewise.training.loop import (
     CHECKPOINT,
     Loop,

@@ -163,6 +163,18 @@ def labelled(rows: datasets.Dataset, task: str) -> datasets.Dataset:
     return rows.select(kept)
 
 
+def label_numbers(rows: datasets.Dataset, task: str, labels: Sequence[str]) -> np.ndarray:
+    """(rows,) int64 index of each row's label, -1 where it is none of ``labels``.
+
+    Raises:
+        ConfigError: the corpus has no such label column.
+    """
+    if task not in rows.column_names:
+        raise ConfigError(f"the corpus has no labels {task!r}; it has {rows.column_names}")
+    number = {label: i for i, label in enumerate(labels)}
+    return np.array([number.get(label, -1) for label in rows[task][:]], dtype=np.int64)
+
+
 def assert_disjoint(*parts: datasets.Dataset) -> None:
     """Raise unless no speaker, and no clip, is in two of ``parts``.
 

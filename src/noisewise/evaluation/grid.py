@@ -14,7 +14,7 @@ import numpy as np
 
 from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, labelled, read_row
+from noisewise.corpora.base import Corpus, label_numbers, labelled, read_row
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.decision.base import Answer
 from noisewise.embedding import Embedded, embed_rows
@@ -127,7 +127,7 @@ def evaluate(
         raise ConfigError("noise needs at least one SNR")
     corruptor = Corruptor(noises, rooms, seed, level)
     conditions = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
-    truth = _truth(bundle, test.rows)
+    truth = label_numbers(test.rows, bundle.task, bundle.labels)
     measured = []
     for condition in conditions.conditions():
         change = None if condition.clean else InCondition(corruptor, condition)
@@ -176,12 +176,6 @@ def evaluate(
 
 def _step(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
     return lambda done: progress(name, done)
-
-
-def _truth(bundle: Bundle, rows: datasets.Dataset) -> np.ndarray:
-    """(rows,) index of each true label, -1 for labels that the model lacks."""
-    number = {label: i for i, label in enumerate(bundle.labels)}
-    return np.array([number.get(label, -1) for label in rows[bundle.task][:]], dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from noisewise.corpora.base import read_row
-from noisewise.errors import AudioError, ConfigError
+from noisewise.errors import AudioError
 from noisewise.training.augment import Augmenter
 from noisewise.types import Waves
 
@@ -103,15 +103,3 @@ def loader(clips: TrainingClips, sampler: StepSampler, workers: int) -> DataLoad
         num_workers=workers,
         persistent_workers=False,
     )
-
-
-def label_numbers(rows: datasets.Dataset, task: str, labels: Sequence[str]) -> np.ndarray:
-    """(rows,) int64 index of each row's label, -1 where it is none of ``labels``.
-
-    Raises:
-        ConfigError: the corpus has no such label column.
-    """
-    if task not in rows.column_names:
-        raise ConfigError(f"the corpus has no labels {task!r}; it has {rows.column_names}")
-    number = {label: i for i, label in enumerate(labels)}
-    return np.array([number.get(label, -1) for label in rows[task]], dtype=np.int64)

@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 
 from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, assert_disjoint, labelled
+from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows
@@ -25,7 +25,6 @@ from noisewise.noise.sources import NoiseSource, Rooms
 from noisewise.recipe import Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
-from noisewise.training.data import label_numbers
 from noisewise.training.log import make_loggers
 from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
 from noisewise.training.precision import pick_precision

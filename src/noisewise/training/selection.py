@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 
 from noisewise.backend.heads import LinearHead
+from noisewise.corpora.base import label_numbers
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import Embedded, embed_rows, pick_per_class
 from noisewise.errors import CorpusError
@@ -19,7 +20,6 @@ from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import NoiseSource
 from noisewise.recipe import DecisionConfig, SelectionConfig
 from noisewise.seeding import derive, rng
-from noisewise.training.data import label_numbers
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from noisewise.files import write_atomic
 from noisewise.model import SpeechModel
 from noisewise.recipe import ModelConfig, parse
 from noisewise.types import Waves
-from noisewise.upstream.logmel import LogMelUpstream
 
 FORMAT = 1
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz"})
@@ -111,9 +110,7 @@ class Bundle:
 
     def accelerate(self) -> Bundle:
         """Use the fastest tested inference of this machine, to a cosine of 0.999 or better."""
-        upstream = self.model.upstream
-        if isinstance(upstream, LogMelUpstream):
-            upstream.accelerate()
+        self.model.accelerate()
         return self
 
     def to(self, device: torch.device | str) -> Bundle:

@@ -6,7 +6,7 @@ import torch
 
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import label_numbers, make_rows, read_row
-from noisewise.noise.sources import Generated
+from noisewise.noise.sources import Generated, Recordings
 from noisewise.recipe import AugmentConfig
 from noisewise.sampling.batches import ClassBatches, ShuffledBatches
 from noisewise.training.augment import Augmenter
@@ -94,3 +94,13 @@ def test_unusable_clips_are_named_and_left_out(corpus, tmp_path):
     assert nothing.clean is None
     assert nothing.labels.shape == (0,)
     assert nothing.labels.dtype == torch.int64
+
+
+def test_unusable_noise_is_named(corpus, tmp_path):
+    (tmp_path / "noise.wav").write_bytes(b"")
+    data = clips(corpus, noise_prob=1.0)
+    noise = {"street": Recordings("street", [tmp_path / "noise.wav"])}
+    data.augmenter = Augmenter(data.augmenter.config, noise, {}, 0)
+    batch = collate([data[0, 0, 0]])
+    assert batch.noisy is None
+    assert "noise.wav: empty file" in batch.skipped[0][1]

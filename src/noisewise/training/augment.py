@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import soxr
 
-from noisewise.errors import AudioError, ConfigError
+from noisewise.errors import ConfigError
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import NoiseSource, Rooms
@@ -47,8 +47,10 @@ class Augmenter:
         """(samples,) -> the clip as the model hears it, and as it was before room and noise.
 
         Babble leaves out the voice of ``speaker``. ``keys`` name the draw (step, place in the
-        batch, clip id). Where the noise cannot be mixed because the clip or the noise is
-        silent, both results are the same.
+        batch, clip id). A clip of zeros, which has no SNR, stays as it is.
+
+        Raises:
+            AudioError: a recording of noise or of a room that cannot be used.
         """
         config, draw = self.config, rng(self.seed, "augment", *keys)
         clip = change_speed(clip, draw.uniform(*config.speed))
@@ -59,13 +61,10 @@ class Augmenter:
             snr = float(draw.uniform(*config.snr_db))
         if self.corruptor.rooms and draw.random() < config.room_prob:
             room = sorted(self.corruptor.rooms)[draw.integers(len(self.corruptor.rooms))]
-        if noise is None and room is None:
+        if (noise is None and room is None) or not clip.any():
             return clip, clip
         condition = Condition(noise=noise, snr_db=snr, rir=room)
-        try:
-            return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip
-        except AudioError:
-            return clip, clip
+        return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip
 
 
 def shift(clip: np.ndarray, samples: int) -> np.ndarray:

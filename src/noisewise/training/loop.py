@@ -36,7 +36,6 @@ from noisewise.training.data import Clips, StepSampler, TrainingClips, loader
 from noisewise.training.log import CsvLog
 from noisewise.training.novograd import learning_rate
 from noisewise.training.objective import Batch, Term, total_loss
-from noisewise.upstream.logmel import LogMelUpstream
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
@@ -249,8 +248,7 @@ class Loop:
         if self.material.teacher is None:
             raise ConfigError("the recipe learns from a teacher: start from a run with --init")
         teacher = self.material.teacher.to(self.fabric.device).eval().requires_grad_(False)
-        if isinstance(teacher.upstream, LogMelUpstream):
-            teacher.upstream.accelerate()
+        teacher.accelerate()
         return teacher
 
 

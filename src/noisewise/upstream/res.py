@@ -15,7 +15,11 @@ from torch.nn import functional as F
 
 from noisewise.errors import ConfigError
 from noisewise.types import Frames
-from noisewise.upstream.masking import average_pool, batch_norm, crop, frame_mask, zero_outside
+from noisewise.upstream.masking import batch_norm, crop, fill_windows, frame_mask, zero_outside
+
+_CHANNELS_LAST = 16
+"""Maps must be a multiple of this for channels-last order: with 24 or 45 maps the bf16 gradients
+of dilated convolutions hold values from uninitialised memory (torch 2.13, oneDNN on AVX-512)."""
 
 
 class ResEncoder(nn.Module):
@@ -56,8 +60,13 @@ class ResEncoder(nn.Module):
         clip's frames.
         """
         x, mask = crop(features, lengths)
-        x = F.relu(self.convs[0](x[:, None]), inplace=True)
-        x, lengths = average_pool(zero_outside(x, mask), lengths, self.pool)
+        if self.pool == (1, 1):
+            x = F.relu(self.convs[0](x[:, None]), inplace=True)
+        else:
+            x = conv_relu_pool(x, self.convs[0].get_parameter("weight"), mask, self.pool)
+            x, lengths = fill_windows(x, lengths, self.pool[1])
+            if self.dim % _CHANNELS_LAST:
+                x = x.contiguous()
         mask = frame_mask(lengths, x.shape[-1])
         x = old = zero_outside(x, mask)
         for i, norm in enumerate(self.norms, start=1):
@@ -66,6 +75,41 @@ class ResEncoder(nn.Module):
                 x = old = x + old
             x = batch_norm(norm, x, mask)
         return Frames(x.mean(2, dtype=torch.float32).transpose(1, 2)[None], lengths)
+
+
+def conv_relu_pool(x: Tensor, weight: Tensor, mask: Tensor | None, pool: tuple[int, int]) -> Tensor:
+    """Average over windows of ``pool`` of ReLU(convolution with one input map), in one go.
+
+    The maps before pooling, by far the largest of the network, are never held: each place in the
+    window is one matrix product. The result is in channels-last order.
+
+    Args:
+        x: (batch, mels, frames).
+        weight: (maps, 1, 3, 3) of a convolution with padding 1.
+        mask: (batch, frames) bool; outside it ReLU's output counts as zero.
+        pool: (mels, frames) of a window.
+
+    Returns:
+        (batch, maps, mels // pool[0], max(1, frames // pool[1])).
+    """
+    height, width = x.shape[1] // pool[0], max(1, x.shape[2] // pool[1])
+    missing = max(0, pool[1] - x.shape[2])
+    if missing:  # what the convolution spills into the padding is no frame of a clip
+        mask = x.new_ones(len(x), x.shape[2], dtype=torch.bool) if mask is None else mask
+        mask = F.pad(mask, (0, missing))
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    taps = F.pad(x.to(dtype), (1, 1 + missing, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1)
+    flat = weight.flatten(1).to(dtype)
+    total = taps.new_zeros(len(x), height, width, len(weight))
+    for i in range(pool[0]):
+        for j in range(pool[1]):
+            place = taps[:, i : height * pool[0] : pool[0], j : width * pool[1] : pool[1]]
+            maps = F.relu(F.linear(place.flatten(3), flat))
+            if mask is not None:
+                maps = maps * mask[:, None, j : width * pool[1] : pool[1], None]
+            total = total + maps
+    return (total / (pool[0] * pool[1])).permute(0, 3, 1, 2)
 
 
 class Res15(ResEncoder):

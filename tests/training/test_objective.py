@@ -111,6 +111,30 @@ def test_the_total_is_the_weighted_sum(student_and_teacher, weights):
     assert {"train_accuracy", "violating_triplets", "teacher_cosine"} < set(figures)
 
 
+@pytest.mark.parametrize("mining", ["all", "hardest"])
+def test_clips_of_open_classes_are_negatives_only(student_and_teacher, mining):
+    output, _ = student_and_teacher
+    data = batch(0, len(output.embedding))
+    term = TripletTerm(mining=mining, open_classes=["no", "absent"], names=["yes", "no", "up"])
+    labels = data.labels.tolist()
+    apart = [100 + place if label == 1 else label for place, label in enumerate(labels)]
+    expected = TripletTerm(mining=mining).loss(output.embedding, torch.tensor(apart))
+    assert term(data, output, None)[0].item() == pytest.approx(expected.loss.item())
+    plain = TripletTerm(mining=mining, open_classes=["absent"], names=["yes", "no", "up"])
+    same = TripletTerm(mining=mining)
+    assert plain(data, output, None)[0] == same(data, output, None)[0]
+
+
+def test_two_terms_of_one_class_are_logged_apart(student_and_teacher):
+    data, (output, _) = batch(0, 7), student_and_teacher
+    terms = [TripletTerm(margin=0.2, mining="all"), TripletTerm(margin=2.0, mining="all")]
+    _, figures = total_loss(terms, data, output, None)
+    for mark, term in zip(("", "_1"), terms, strict=True):
+        loss, logged = term(data, output, None)
+        assert figures[f"loss_triplet{mark}"] == pytest.approx(loss.item())
+        assert figures[f"violating_triplets{mark}"] == logged["violating_triplets"]
+
+
 def test_a_weight_of_zero_teaches_nothing():
     net = model()
     output = net(waves())

@@ -127,7 +127,7 @@ class Loop:
 
     def _phase(self, number: int, checkpoint: Checkpoint | None) -> None:
         phase, progress = self.recipe.phases[number], self.progress
-        terms = [build("term", spec) for spec in phase.objective]
+        terms = [build("term", spec, names=self.material.names) for spec in phase.objective]
         parameters = trainable(self.model, phase.train)
         optimizer = build("optimizer", phase.optimizer, params=parameters)
         if checkpoint is None:

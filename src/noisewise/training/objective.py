@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,17 +80,34 @@ class TripletTerm(Term):
     Args:
         weight: of this term in the sum.
         margin, mining: see `TripletLoss`.
+        open_classes: labels whose clips need not be alike, such as ``_unknown_``: they are
+            negatives only, and are not drawn together. Labels that the corpus lacks are passed
+            over.
+        names: label of each class number; the loop knows them.
     """
 
-    def __init__(self, weight: float = 1.0, margin: float = 0.5, mining: str = "random") -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        margin: float = 0.5,
+        mining: str = "random",
+        open_classes: Sequence[str] = (),
+        names: Sequence[str] = (),
+    ) -> None:
         super().__init__(weight)
         self.loss = TripletLoss(margin=margin, mining=mining)
+        self.open = [number for number, name in enumerate(names) if name in open_classes]
 
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel | None
     ) -> tuple[Tensor, dict[str, float]]:
         """See `Term`."""
-        result = self.loss(output.embedding, batch.labels, batch.generator)
+        labels = batch.labels
+        if self.open:  # a class of its own for each of their clips
+            is_open = torch.isin(labels, torch.tensor(self.open, device=labels.device))
+            alone = torch.arange(len(labels), device=labels.device) + labels.max() + 1
+            labels = torch.where(is_open, alone, labels)
+        result = self.loss(output.embedding, labels, batch.generator)
         return result.loss, {"violating_triplets": float(result.violating)}
 
 
@@ -123,12 +141,17 @@ class DistillTerm(Term):
 def total_loss(
     terms: list[Term], batch: Batch, output: Output, teacher: SpeechModel | None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Weighted sum of the terms, and everything they log plus the sum itself."""
+    """Weighted sum of the terms, and everything they log plus the sum itself.
+
+    What a second term of one class logs ends in its place among the terms.
+    """
     figures: dict[str, float] = {}
     total = torch.zeros((), device=output.embedding.device)
-    for term in terms:
+    for place, term in enumerate(terms):
         loss, logged = term(batch, output, teacher)
-        name = type(term).__name__.removesuffix("Term").lower()
-        figures |= {f"loss_{name}": float(loss.detach()), **logged}
+        name = "loss_" + type(term).__name__.removesuffix("Term").lower()
+        mark = f"_{place}" if name in figures else ""
+        logged = {name: float(loss.detach()), **logged}
+        figures |= {f"{key}{mark}": value for key, value in logged.items()}
         total = total + term.weight * loss
     return total, {"loss": float(total.detach()), **figures}

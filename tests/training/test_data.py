@@ -9,6 +9,7 @@ from noisewise.corpora.base import label_numbers, make_rows, read_row
 from noisewise.noise.sources import Generated, Recordings
 from noisewise.recipe import AugmentConfig
 from noisewise.sampling.batches import ClassBatches, ShuffledBatches
+from noisewise.training import data as data_module
 from noisewise.training.augment import Augmenter
 from noisewise.training.data import (
     StepSampler,
@@ -104,3 +105,21 @@ def test_unusable_noise_is_named(corpus, tmp_path):
     batch = collate([data[0, 0, 0]])
     assert batch.noisy is None
     assert "noise.wav: empty file" in batch.skipped[0][1]
+
+
+def test_clips_are_decoded_once_while_there_is_room(corpus, monkeypatch):
+    read = []
+
+    def count(row):
+        read.append(row["id"])
+        return read_row(row)
+
+    monkeypatch.setattr(data_module, "read_row", count)
+    size = read_row(corpus.rows[0]).nbytes
+    monkeypatch.setattr(data_module, "HELD_BYTES", 2 * size)
+    data = clips(corpus)
+    first = [data[0, 0, row][0] for row in (0, 1, 2)]
+    again = [data[0, 0, row][0] for row in (0, 1, 2)]
+    assert [np.array_equal(a, b) for a, b in zip(first, again, strict=True)] == [True] * 3
+    ids = corpus.rows["id"][:3]
+    assert read == [*ids, ids[2]]

@@ -16,6 +16,9 @@ from noisewise.errors import AudioError
 from noisewise.training.augment import Augmenter
 from noisewise.types import Waves
 
+HELD_BYTES = 256 * 2**20
+"""How much decoded audio each process keeps, so that small corpora are decoded once."""
+
 Place = tuple[int, int, int]
 """Step, place in the batch, row number: what a worker needs to make one item."""
 
@@ -56,17 +59,37 @@ class TrainingClips(Dataset[Any]):
     ) -> None:
         self.rows, self.labels = rows, labels
         self.augmenter, self.needs_clean = augmenter, needs_clean
+        self._held: dict[int, tuple[np.ndarray | AudioError, str | None, str]] = {}
+        self._free = HELD_BYTES
 
     def __getitem__(self, place: Place) -> tuple[Any, Any, int, str]:
         """(noisy, clean or None, label, id), or (None, reason, label, id) of an unusable clip."""
         step, slot, number = place
-        row = self.rows[number]
-        label, name = int(self.labels[number]), str(row["id"])
+        clip, speaker, name = self._row(number)
+        label = int(self.labels[number])
+        if isinstance(clip, AudioError):
+            return None, str(clip), label, name
         try:
-            noisy, clean = self.augmenter(read_row(row), row["speaker"], step, slot, name)
+            noisy, clean = self.augmenter(clip, speaker, step, slot, name)
         except AudioError as error:
             return None, str(error), label, name
         return noisy, clean if self.needs_clean else None, label, name
+
+    def _row(self, number: int) -> tuple[np.ndarray | AudioError, str | None, str]:
+        """Clip (or what is wrong with it), speaker and id; kept while there is room."""
+        if number in self._held:
+            return self._held[number]
+        row = self.rows[number]
+        clip: np.ndarray | AudioError
+        try:
+            clip = read_row(row)
+        except AudioError as error:
+            clip = error
+        held = clip, row["speaker"], str(row["id"])
+        size = clip.nbytes if isinstance(clip, np.ndarray) else 0
+        if size <= self._free:
+            self._held[number], self._free = held, self._free - size
+        return held
 
 
 class StepSampler(Sampler[list[Place]]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,32 @@ def toy_settings(toy_corpus: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def toy_run(toy_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def only_phases() -> Callable[..., dict[str, Any]]:
+    """Override that keeps these phases of a shipped recipe (put it before those of a phase)."""
+    from noisewise.recipe import load_recipe
+
+    def phases(name: str, *numbers: int) -> dict[str, Any]:
+        shipped = load_recipe(name).phases
+        return {"phases": [shipped[number].model_dump() for number in numbers]}
+
+    return phases
+
+
+@pytest.fixture(scope="session")
+def toy_triplet(
+    toy_settings: dict[str, Any], only_phases: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
+    """``toy_settings`` for kws-triplet without its warm-up."""
+    return only_phases("kws-triplet", 1) | toy_settings
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_triplet: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run folder of kws-triplet on the toy corpus; copy it before changing it."""
     from noisewise.recipe import load_recipe
     from noisewise.training.run import train
 
     out = tmp_path_factory.mktemp("run") / "toy"
     batches = {"phases.0.batches": {"name": "classes", "classes": 3, "per_class": 4}}
-    train(load_recipe("kws-triplet", toy_settings | batches), out)
+    train(load_recipe("kws-triplet", toy_triplet | batches), out)
     return out

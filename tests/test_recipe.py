@@ -93,3 +93,10 @@ def test_a_malicious_recipe_runs_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"evil\.yaml: not a YAML recipe"):
         load_recipe(tmp_path / "evil.yaml")
     assert not mark.exists()
+
+
+def test_overrides_are_not_changed():
+    phases = [phase.model_dump() for phase in load_recipe("kws-triplet").phases[1:]]
+    overrides = {"phases": phases, "phases.0.lr": 1.0}
+    assert load_recipe("kws-triplet", overrides).phases[0].lr == 1
+    assert overrides["phases"][0]["lr"] != 1

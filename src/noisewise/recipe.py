@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -126,7 +127,7 @@ def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Re
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: not a YAML recipe (expected keys and values)")
     for key, value in (overrides or {}).items():
-        _override(values, key.split("."), value, key)
+        _override(values, key.split("."), deepcopy(value), key)
     return parse(Recipe, values, str(path))
 
 

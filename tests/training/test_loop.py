@@ -24,14 +24,22 @@ CLASSES = {"name": "classes", "classes": 3, "per_class": 2}
 SHUFFLED = {"name": "shuffled", "batch_size": 6}
 
 
+QUICK = {
+    "augment.noise": [],
+    "phases.0.batches": CLASSES,
+    "phases.0.steps": 6,
+    "phases.0.validate_every": 2,
+}
+
+
 @pytest.fixture(scope="module")
-def settings(toy_settings):
-    return toy_settings | {
-        "augment.noise": [],
-        "phases.0.batches": CLASSES,
-        "phases.0.steps": 6,
-        "phases.0.validate_every": 2,
-    }
+def settings(toy_triplet):
+    return toy_triplet | QUICK
+
+
+@pytest.fixture(scope="module")
+def softmax(toy_settings):
+    return toy_settings | QUICK | {"phases.0.batches": SHUFFLED}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +76,9 @@ def equal(one, two, prefix=""):
 
 
 @pytest.fixture
-def model(settings):
+def model(softmax):
     torch.manual_seed(0)
-    return build_model(load_recipe("kws-softmax", settings).model, 3)
+    return build_model(load_recipe("kws-softmax", softmax).model, 3)
 
 
 def test_trainable_picks_by_prefix(model):
@@ -120,15 +128,15 @@ def test_the_digest_follows_every_setting(settings):
 
 
 @pytest.mark.parametrize("name", ["kws-triplet", "kws-softmax"])
-def test_a_loss_that_is_not_finite_names_phase_and_step(rows, settings, tmp_path, name):
-    changes = {"phases.0.lr": 1e30} | ({"phases.0.batches": SHUFFLED} if "soft" in name else {})
-    recipe = load_recipe(name, settings | changes)
+def test_a_loss_that_is_not_finite_names_phase_and_step(rows, settings, softmax, tmp_path, name):
+    changes = softmax if name == "kws-softmax" else settings
+    recipe = load_recipe(name, changes | {"phases.0.lr": 1e30})
     phase = recipe.phases[0].name
     running, _ = make(rows, tmp_path / "a", recipe)
     message = rf"phase '{phase}', step 1: the loss is nan; lower the learning rate"
     with pytest.raises(NoisewiseError, match=message):
         running.run()
-    poisoned, _ = make(rows, tmp_path / "b", load_recipe(name, settings))
+    poisoned, _ = make(rows, tmp_path / "b", load_recipe(name, changes))
     with torch.no_grad():
         next(poisoned.model.parameters()).fill_(torch.nan)
     with pytest.raises(NoisewiseError, match=rf"phase '{phase}', step 0: the loss is nan"):
@@ -192,10 +200,12 @@ def test_the_running_average(rows, settings, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def two_phases(settings):
+def two_phases(settings, only_phases):
     return load_recipe(
         "kws-triplet-head",
         settings
+        | only_phases("kws-triplet-head", 1, 2)
+        | QUICK
         | {
             "phases.1.batches": SHUFFLED,
             "phases.1.steps": 4,

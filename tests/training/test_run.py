@@ -45,16 +45,20 @@ def finish(process):
 
 
 @pytest.fixture(scope="module")
-def two_phases(toy_settings):
+def two_phases(toy_settings, only_phases):
     """kws-triplet-head: an encoder phase with a running average, then a head phase."""
-    return toy_settings | {
-        "phases.0.batches": {"name": "classes", "classes": 3, "per_class": 4},
-        "phases.0.steps": 6,
-        "phases.0.validate_every": 3,
-        "phases.1.steps": 6,
-        "phases.1.validate_every": 3,
-        "phases.1.batches": {"name": "shuffled", "batch_size": 8},
-    }
+    return (
+        only_phases("kws-triplet-head", 1, 2)
+        | toy_settings
+        | {
+            "phases.0.batches": {"name": "classes", "classes": 3, "per_class": 4},
+            "phases.0.steps": 6,
+            "phases.0.validate_every": 3,
+            "phases.1.steps": 6,
+            "phases.1.validate_every": 3,
+            "phases.1.batches": {"name": "shuffled", "batch_size": 8},
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +111,8 @@ def test_a_finished_or_foreign_folder_is_not_touched(two_phases, undisturbed, tm
         train(load_recipe("kws-triplet-head", two_phases | {"seed": 1}), out)
 
 
-def test_init_takes_weights_over_and_teaches(toy_run, toy_settings, tmp_path):
-    settings = toy_settings | {
+def test_init_takes_weights_over_and_teaches(toy_run, toy_triplet, tmp_path):
+    settings = toy_triplet | {
         "phases.0.batches": {"name": "classes", "classes": 3, "per_class": 4},
         "phases.0.objective": [{"name": "distill", "weight": 1.0}],
         "phases.0.steps": 2,

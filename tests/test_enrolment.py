@@ -8,6 +8,7 @@ from noisewise import audio
 from noisewise.bundle import seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import make_rows, read_row
+from noisewise.decision.fit import fit_decision
 from noisewise.enrolment import FALSE_ACCEPT_RATE, enroll_clips, enroll_corpus
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.noise.generate import generate
@@ -60,6 +61,32 @@ def test_clips_make_a_new_class_and_the_threshold_stays(bundle, siren, corpus, t
     assert len(bundle.labels) == 4
 
 
+def test_few_clips_count_as_much_as_the_many_of_another_class(toy_run, siren):
+    bundles = [noisewise.load(toy_run) for _ in range(2)]
+    files = sorted((siren / "siren").glob("new[0-1]_*"))
+    for bundle in bundles:
+        before = np.bincount(bundle.decision.classes)
+        enroll_clips(bundle, "siren", files)
+        counts = np.bincount(bundle.decision.classes)
+        assert counts[:-1].tolist() == before.tolist()
+        assert counts[-1] == np.median(before) > len(files)
+    one, two = (b.decision.embeddings for b in bundles)
+    assert np.array_equal(one, two)
+    own = bundles[0].embed([audio.read(file) for file in files])
+    assert np.array_equal(one[len(one) - counts[-1] :][: len(files)], own)
+    for bundle in bundles:
+        bundle.decision = fit_decision("prototypes", bundle.labels, one, bundle.decision.classes)
+        prototypes = bundle.decision.counts[-1]
+        enroll_clips(bundle, "siren", files)
+        assert bundle.decision.counts[-1] == prototypes + len(files)  # no vote, no copies
+
+
+def test_the_shortest_clip_can_be_enrolled(bundle, tmp_path):
+    audio.write(tmp_path / "a.wav", np.ones(1, np.float32))
+    assert enroll_clips(bundle, "dot", [tmp_path / "a.wav"]) == []
+    assert bundle.embed([np.ones(1, np.float32)]).shape[0] == 1
+
+
 def test_no_usable_clip_changes_nothing(bundle, tmp_path):
     with pytest.raises(ConfigError, match=r"'x': none of the 1 clips is usable.*absent\.wav"):
         enroll_clips(bundle, "x", [tmp_path / "absent.wav"])
@@ -73,7 +100,7 @@ def test_a_corpus_joins_the_present_rule(bundle, corpus, toy_corpus, tmp_path):
     assert done.clips == {w: train["keyword"][:].count(w) for w in ("siren", "white")}
     assert (done.skipped, done.calibrated) == ([], False)
     assert bundle.decision.threshold == threshold
-    assert len(bundle.decision.classes) == stored + len(train)
+    assert len(bundle.decision.classes) >= stored + len(train)
     assert all(bundle.has_seen(row) for row in train)
     assert not any(bundle.has_seen(row) for row in corpus.split("test"))
     assert shares(bundle, corpus.split("test"), "siren") == pytest.approx(0.5)

@@ -6,15 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from noisewise import audio
 from noisewise.bundle import Bundle, seen_key
-from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
+from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled, read_row
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import embed_rows, pick_per_class
 from noisewise.errors import AudioError, ConfigError
+from noisewise.noise.vary import change_speed, shift
 from noisewise.seeding import rng
 
 FALSE_ACCEPT_RATE = 0.05
+SPEEDS, SHIFT = (0.8, 1.25), 1600
+"""Playback speeds, and largest shift in samples, of the copies that fill up a class."""
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class Enrolled:
 def enroll_clips(bundle: Bundle, label: str, paths: Sequence[Path | str]) -> list[str]:
     """Add the clips to class ``label``, new or known; the threshold stays.
 
+    Where the rule decides by votes, copies of the clips at other speeds fill the class up
+    (`Decision.missing`), so that a few clips count as much as another class's many.
+
     Returns:
         One line a clip that could not be used.
 
@@ -49,8 +58,23 @@ def enroll_clips(bundle: Bundle, label: str, paths: Sequence[Path | str]) -> lis
             skipped.append(str(error))
     if not clips:
         raise ConfigError(f"{label!r}: none of the {len(paths)} clips is usable: {skipped[:3]}")
-    bundle.decision.enroll(label, bundle.embed(clips))
+    vectors = bundle.embed(clips)
+    missing = bundle.decision.missing(label) - len(vectors)
+    bundle.decision.enroll(label, np.concatenate([vectors, _copies(bundle, label, clips, missing)]))
     return skipped
+
+
+def _copies(bundle: Bundle, label: str, clips: Sequence[np.ndarray], number: int) -> np.ndarray:
+    """(number, dim) embeddings of the clips in turn, at other speeds and moved in time."""
+    vectors = [bundle.embed(clips[:1])[:0]]
+    for start in range(0, number, BATCH):
+        copies = []
+        for i in range(start, min(start + BATCH, number)):
+            draw, clip = rng(0, "enroll", label, i), clips[i % len(clips)]
+            by = round(min(SHIFT, len(clip) // 8) * draw.uniform(-1, 1))
+            copies.append(shift(change_speed(clip, draw.uniform(*SPEEDS)), by))
+        vectors.append(bundle.embed(copies))
+    return np.concatenate(vectors)
 
 
 def enroll_corpus(
@@ -66,6 +90,8 @@ def enroll_corpus(
     progress: Callable[[int], None] | None = None,
 ) -> Enrolled:
     """Add the classes of a corpus from its training speakers.
+
+    Classes that join a rule with more clips a class are filled up as by `enroll_clips`.
 
     Args:
         bundle: changed in place; remembers the speakers as seen.
@@ -103,9 +129,16 @@ def enroll_corpus(
     if decision is not None:
         bundle.decision = fit_decision(decision, list(names), embedded.vectors, classes, k=k)
     else:
+        missing = {name: bundle.decision.missing(name) for name in names}
         for number, name in enumerate(names):
-            if (classes == number).any():
-                bundle.decision.enroll(name, embedded.vectors[classes == number])
+            own = np.flatnonzero(classes == number)
+            if not len(own):
+                continue
+            vectors = [embedded.vectors[own]]
+            if missing[name] > len(own):
+                clips = [read_row(train[int(row)]) for row in embedded.rows[own]]
+                vectors.append(_copies(bundle, name, clips, missing[name] - len(own)))
+            bundle.decision.enroll(name, np.concatenate(vectors))
     used = [train] if per_class is not None else [train, validation]
     calibrate = far is not None or bundle.decision.threshold is None
     if calibrate:

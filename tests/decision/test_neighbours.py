@@ -85,3 +85,12 @@ def test_empty_index_and_bad_k():
         empty.scores(np.ones((1, 4), np.float32))
     with pytest.raises(ConfigError, match="k must be at least 1, got 0"):
         Neighbours(LABELS, np.ones((1, 4)), np.zeros(1), k=0)
+
+
+def test_a_class_lacks_what_the_median_class_has_more():
+    rng = np.random.default_rng(0)
+    rule = Neighbours(LABELS, unit(rng, 10), np.array([0] * 2 + [1] * 5 + [2] * 3), 3)
+    assert [rule.missing(label) for label in ("a", "b", "c", "new")] == [1, 0, 0, 3]
+    rule.enroll("new", unit(rng, 3))
+    assert rule.missing("new") == 0
+    assert Neighbours(LABELS, np.zeros((0, 4)), np.zeros(0, np.int64)).missing("a") == 0

@@ -83,6 +83,13 @@ class Decision(ABC):
         """(classes,) bool, false for the classes that mean "none of these"."""
         return np.array([label not in REJECTING for label in self.labels])
 
+    def missing(self, label: str) -> int:
+        """Examples that class ``label``, new or known, lacks to count as much as the others.
+
+        0 where the number of examples carries no weight.
+        """
+        return 0
+
     def answer(self, embeddings: np.ndarray) -> Answer:
         """Decide on (batch, dim) embeddings."""
         scores = self.scores(_checked(embeddings))

@@ -43,6 +43,12 @@ class Neighbours(Decision):
         self.classes = np.asarray(classes, dtype=np.int64)
         self._index: faiss.Index | None = None
 
+    def missing(self, label: str) -> int:
+        """Up to the median over classes: five clips cannot outvote the hundreds of others."""
+        counts = np.bincount(self.classes, minlength=len(self.labels))
+        own = counts[self.labels.index(label)] if label in self.labels else 0
+        return max(0, int(np.median(counts[counts > 0])) - int(own)) if counts.any() else 0
+
     def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """See `Decision.scores`."""
         if not len(self.classes):

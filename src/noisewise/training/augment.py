@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import soxr
 
 from noisewise.errors import ConfigError
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import NoiseSource, Rooms
+from noisewise.noise.vary import change_speed, shift
 from noisewise.recipe import AugmentConfig
 from noisewise.seeding import Key, rng
 
@@ -65,28 +65,3 @@ class Augmenter:
             return clip, clip
         condition = Condition(noise=noise, snr_db=snr, rir=room)
         return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip
-
-
-def shift(clip: np.ndarray, samples: int) -> np.ndarray:
-    """Move (samples,) later by ``samples`` (earlier if negative), zeros coming in, same length."""
-    out = np.zeros_like(clip)
-    if abs(samples) < len(clip):
-        if samples >= 0:
-            out[samples:] = clip[: len(clip) - samples]
-        else:
-            out[:samples] = clip[-samples:]
-    return out
-
-
-def change_speed(clip: np.ndarray, factor: float) -> np.ndarray:
-    """Play (samples,) ``factor`` times as fast (pitch moves along), same length.
-
-    A faster clip is centred between zeros, a slower one loses as much at both ends.
-    """
-    if factor == 1:
-        return clip
-    out = soxr.resample(clip, factor, 1.0, quality="QQ").astype(np.float32)
-    missing = len(clip) - len(out)
-    if missing >= 0:
-        return np.pad(out, (missing // 2, missing - missing // 2))
-    return np.ascontiguousarray(out[-missing // 2 :][: len(clip)])

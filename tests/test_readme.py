@@ -20,6 +20,7 @@ from noisewise import audio
 from noisewise.__main__ import COMMANDS, main
 from noisewise.cli import make_parser, split_overrides
 from noisewise.noise.generate import generate
+from noisewise.recipe import load_recipe
 from noisewise.seeding import rng
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,8 +32,8 @@ OTHERS = [
 ]
 """Pages whose commands are long, or are no commands of noisewise: read, but not run."""
 QUICK = [
-    "--model.upstream.encoder.maps", "4", "--phases.0.steps", "2", "--phases.0.validate_every", "2",
-    "--data.fractions", "[0.6, 0.2, 0.2]", "--precision", "32-true", "--selection.clips", "10",
+    "--model.upstream.encoder.maps", "4", "--data.fractions", "[0.6, 0.2, 0.2]",
+    "--precision", "32-true", "--selection.clips", "10",
 ]  # fmt: skip
 NOT_RUN = ("pip", "pytest", "mkdocs", "ruff", "mypy", "python")
 
@@ -105,6 +106,8 @@ def execute(words):
     words = list(words[1:])
     if verb == "train":
         words += QUICK
+        for number in range(len(load_recipe(words[1]).phases)):
+            words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
     if verb in ("train", "evaluate", "enroll", "corrupt"):
         words += ["--workers", "0"]
     return main(words)

@@ -107,7 +107,10 @@ def test_refusals(arguments, message, noisewise, toy_corpus, tmp_path, monkeypat
 
 def test_ctrl_c_gives_130_and_the_same_command_goes_on(noisewise, toy_corpus, tmp_path):
     out = tmp_path / "run"
-    options = quick(phases__1__steps=120, phases__1__validate_every=30)
+    options = quick(
+        phases__1__steps=4, phases__1__validate_every=2,
+        phases__2__steps=120, phases__2__validate_every=30,
+    )  # fmt: skip
     command = [
         "train", "kws-triplet-head", "--data", str(toy_corpus),
         "--out", str(out), "--noise", "pink", "--precision", PRECISION, "--workers", "1",
@@ -124,7 +127,7 @@ def test_ctrl_c_gives_130_and_the_same_command_goes_on(noisewise, toy_corpus, tm
     seen = []
     for line in running.stderr:
         seen.append(line)
-        if line.startswith("head"):  # the second phase, so there is a checkpoint
+        if line.startswith("head"):  # the last phase, so there is a checkpoint
             break
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the workers too
     printed, err = running.communicate(timeout=60)

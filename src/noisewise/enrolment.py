@@ -21,6 +21,7 @@ FALSE_ACCEPT_RATE = 0.05
 SPEEDS, SHIFT = (0.8, 1.25), 1600
 """Playback speeds, and largest shift in samples, of the copies that fill up a class."""
 BATCH = 32
+"""Copies in a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,27 @@ def enroll_clips(bundle: Bundle, label: str, paths: Sequence[Path | str]) -> lis
             skipped.append(str(error))
     if not clips:
         raise ConfigError(f"{label!r}: none of the {len(paths)} clips is usable: {skipped[:3]}")
-    vectors = bundle.embed(clips)
-    missing = bundle.decision.missing(label) - len(vectors)
-    bundle.decision.enroll(label, np.concatenate([vectors, _copies(bundle, label, clips, missing)]))
+    vectors, missing = bundle.embed(clips), bundle.decision.missing(label)
+    bundle.decision.enroll(label, _filled_up(bundle, label, vectors, clips, missing))
     return skipped
 
 
-def _copies(bundle: Bundle, label: str, clips: Sequence[np.ndarray], number: int) -> np.ndarray:
-    """(number, dim) embeddings of the clips in turn, at other speeds and moved in time."""
-    vectors = [bundle.embed(clips[:1])[:0]]
+def _filled_up(
+    bundle: Bundle, label: str, vectors: np.ndarray, clips: Sequence[np.ndarray], wanted: int
+) -> np.ndarray:
+    """The clips' own (clips, dim) ``vectors``, followed by those of copies up to ``wanted``.
+
+    The clips are copied in turn, at other speeds and moved in time.
+    """
+    parts, number = [vectors], wanted - len(vectors)
     for start in range(0, number, BATCH):
         copies = []
         for i in range(start, min(start + BATCH, number)):
             draw, clip = rng(0, "enroll", label, i), clips[i % len(clips)]
             by = round(min(SHIFT, len(clip) // 8) * draw.uniform(-1, 1))
             copies.append(shift(change_speed(clip, draw.uniform(*SPEEDS)), by))
-        vectors.append(bundle.embed(copies))
-    return np.concatenate(vectors)
+        parts.append(bundle.embed(copies))
+    return np.concatenate(parts)
 
 
 def enroll_corpus(
@@ -134,11 +139,11 @@ def enroll_corpus(
             own = np.flatnonzero(classes == number)
             if not len(own):
                 continue
-            vectors = [embedded.vectors[own]]
+            vectors = embedded.vectors[own]
             if missing[name] > len(own):
                 clips = [read_row(train[int(row)]) for row in embedded.rows[own]]
-                vectors.append(_copies(bundle, name, clips, missing[name] - len(own)))
-            bundle.decision.enroll(name, np.concatenate(vectors))
+                vectors = _filled_up(bundle, name, vectors, clips, missing[name])
+            bundle.decision.enroll(name, vectors)
     used = [train] if per_class is not None else [train, validation]
     calibrate = far is not None or bundle.decision.threshold is None
     if calibrate:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from noisewise.bundle import load
 from noisewise.commands.console import TrainingDisplay, progress_bar, say
-from noisewise.commands.evaluate import Measurement, measure, write_evaluation
-from noisewise.evaluation.results import Results
+from noisewise.commands.evaluate import measure, write_evaluation
+from noisewise.evaluation.results import Results, write_results
 from noisewise.recipe import load_recipe
 from noisewise.training.run import train
 
@@ -56,11 +56,8 @@ def demo(*, out: Path = Path("noisewise-demo"), seed: int = 0, workers: int = 1)
         for name in ("noise-trained", "clean-trained")
     ]
     trained, plain = (m.results for m in measured)
-    write_evaluation(
-        out,
-        [Measurement(beside(trained, plain), measured[0].map), measured[1]],
-        noise="noises it never heard",
-    )
+    write_evaluation(out, measured, noise="noises it never heard")
+    write_results(out / "results.json", beside(trained, plain))
     say(summary(trained, plain))
     say(f"{out}: results.json and report.html after {time.monotonic() - began:.0f} s")
     return 0

@@ -79,7 +79,9 @@ class CodeCounts(nn.Module):
 
     def _check(self, flat: Tensor) -> None:
         if self.tuples.shape[1] != flat.shape[1]:
-            have = f"counts of {self.tuples.shape[1]} groups" if self.counts.numel() else "no counts"
+            have = (
+                f"counts of {self.tuples.shape[1]} groups" if self.counts.numel() else "no counts"
+            )
             raise ConfigError(f"codes have {flat.shape[1]} groups, and there are {have}")
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:

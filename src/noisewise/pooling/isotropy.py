@@ -34,7 +34,8 @@ def whitening_map(moments: Moments, floor: float = 1e-10) -> Tensor:
         raise ConfigError(f"whitening needs a corpus of different vectors, got {int(moments.n)}")
     kept = variance > floor * variance[-1]
     scale = torch.where(kept, variance.clamp(min=1e-300).rsqrt(), 0)
-    return (directions * scale).T.flip(0)
+    result: Tensor = (directions * scale).T.flip(0)
+    return result
 
 
 def soft_decay_map(moments: Moments, alpha: float = -0.6) -> Tensor:
@@ -55,7 +56,8 @@ def soft_decay_map(moments: Moments, alpha: float = -0.6) -> Tensor:
     decayed = -torch.log1p(-alpha * (singular + alpha)) / alpha
     decayed = (decayed * (singular[-1] / decayed[-1])).clamp(min=0)
     gain = torch.where(singular > 1e-12 * singular[-1], decayed / singular.clamp(min=1e-300), 0)
-    return (directions * gain) @ directions.T
+    result: Tensor = (directions * gain) @ directions.T
+    return result
 
 
 class _MappedAverage(Pooling):

@@ -175,3 +175,24 @@ def test_label_numbers():
     assert label_numbers(rows, "keyword", ["a"]).tolist() == [-1, -1, 0]
     with pytest.raises(ConfigError, match="no labels 'emotion'; it has"):
         label_numbers(rows, "emotion", ["a"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_identification_deals_the_clips_of_every_speaker(seed) -> None:
+    sizes = {"anna": 10, "ben": 3, "carl": 2, None: 4}
+    rows = [
+        {"id": f"{speaker}{n}", "audio": "a.wav", "speaker": speaker, "keyword": "yes"}
+        for speaker, size in sizes.items()
+        for n in range(size)
+    ]
+    corpus = Corpus("x", make_rows(rows, ["keyword"]), "keyword", {"keyword": ["yes"]})
+    asked = corpus.identification(seed)
+    assert (asked.task, asked.labels["identity"]) == ("identity", ["anna", "ben"])
+    assert len(asked.rows) == 13
+    assert set(asked.rows["speaker"]) == {None}
+    parts = {name: asked.split(name)["identity"][:] for name in SPLITS}
+    counts = {name: (part.count("anna"), part.count("ben")) for name, part in parts.items()}
+    assert counts == {"train": (6, 1), "validation": (1, 1), "test": (3, 1)}
+    assert asked.rows[:] == corpus.identification(seed).rows[:]
+    with pytest.raises(CorpusError, match="no speaker has 11 clips"):
+        corpus.identification(seed, min_clips=11)

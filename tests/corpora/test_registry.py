@@ -75,7 +75,7 @@ def test_functions_with_open_options_take_all() -> None:
 
 
 def test_unrecognised_and_missing_folders_say_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"no such folder; expected .*Speech Commands"):
+    with pytest.raises(CorpusError, match=r"no such folder; expected .*speech_commands"):
         open_corpus(tmp_path / "gone")
     fill(tmp_path, "notes.txt")
     with pytest.raises(CorpusError, match=r"not a corpus that is known"):

@@ -86,6 +86,47 @@ class Corpus:
         rows = self.rows.remove_columns("split").add_column("split", splits)
         return replace(self, rows=rows.select_columns(columns))
 
+    def identification(
+        self, seed: int, fractions: Sequence[float] = FRACTIONS, min_clips: int = 3
+    ) -> Corpus:
+        """The same clips with the question "who of these speakers is it?".
+
+        The column ``identity`` names the speaker, and ``speaker``, by which splits are kept
+        apart, is empty: the split is by clip, and each speaker is in all three parts.
+
+        Args:
+            seed: of the split.
+            fractions: shares of the clips of each speaker; each part gets at least one.
+            min_clips: speakers with fewer clips are left out; at least 3.
+
+        Raises:
+            CorpusError: no speaker has so many clips.
+        """
+        clips: dict[str, list[int]] = {}
+        for number, speaker in enumerate(self.rows["speaker"][:]):
+            if speaker is not None:
+                clips.setdefault(speaker, []).append(number)
+        ids, splits = self.rows["id"][:], [""] * len(self.rows)
+        kept = {s: own for s, own in clips.items() if len(own) >= max(3, min_clips)}
+        if not kept:
+            raise CorpusError(f"{self.name}: no speaker has {max(3, min_clips)} clips")
+        for own in kept.values():
+            own.sort(key=lambda number: fraction(seed, "identification", ids[number]))
+            last = max(1, round(fractions[2] * len(own)))
+            middle = max(1, round(fractions[1] * len(own)))
+            for place, number in enumerate(own):
+                left = len(own) - place
+                splits[number] = SPLITS[2 if left <= last else 1 if left <= last + middle else 0]
+        speakers = self.rows["speaker"][:]
+        rows = self.rows.remove_columns(["split", "speaker"])
+        rows = rows.add_column("split", splits).add_column("identity", speakers)
+        nobody = datasets.Value("string")
+        rows = rows.add_column("speaker", [None] * len(rows), feature=nobody)
+        rows = rows.select(sorted(number for own in kept.values() for number in own))
+        labels = {**self.labels, "identity": sorted(kept)}
+        order = [*FIXED_COLUMNS, *labels]
+        return replace(self, rows=rows.select_columns(order), task="identity", labels=labels)
+
     def checked(
         self, *, decode: bool = False, progress: Callable[[int, int], None] | None = None
     ) -> Corpus:

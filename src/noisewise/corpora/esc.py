@@ -39,6 +39,21 @@ def esc(
     match: str = "*",
 ) -> list[NoiseSource]:
     """ESC-10 or ESC-50 (Piczak 2015), as published or in a folder a class, by folds."""
+    rows = esc_rows(root, subset)
+    if folds:
+        known = sorted({fold for _, fold, _ in rows})
+        wanted = {int(fold) for fold in pick(folds, list(map(str, known)), "folds")}
+        rows = [row for row in rows if row[1] in wanted]
+    return grouped(root, [(label, path) for label, _, path in rows], by, classes, match, name)
+
+
+def esc_rows(root: Path, subset: str = "") -> list[tuple[str, int, Path]]:
+    """(class, fold, path) of every clip.
+
+    Raises:
+        ConfigError: an unknown subset, or one that only the published layout knows.
+        CorpusError: missing, half-downloaded or of another layout.
+    """
     if subset not in ("", "esc10", "esc50"):
         raise ConfigError(f"subset={subset!r}; known: esc10, esc50")
     table = root / "meta" / "esc50.csv"
@@ -50,11 +65,7 @@ def esc(
         raise ConfigError(f"subset={subset!r} needs {table}, which is absent")
     else:
         rows = _esc_folders(root)
-    if folds:
-        known = sorted({fold for _, fold, _ in rows})
-        wanted = {int(fold) for fold in pick(folds, list(map(str, known)), "folds")}
-        rows = [row for row in rows if row[1] in wanted]
-    return grouped(root, [(label, path) for label, _, path in rows], by, classes, match, name)
+    return rows
 
 
 def _esc_table(root: Path, table: Path, esc10: bool) -> list[tuple[str, int, Path]]:

@@ -17,6 +17,12 @@ LAYOUTS = {
     "manifest": "noisewise.corpora.manifest",
     "speech_commands": "noisewise.corpora.speech_commands",
     "librispeech_words": "noisewise.corpora.librispeech_words",
+    "voxceleb1": "noisewise.corpora.voxceleb1",
+    "fluent_speech_commands": "noisewise.corpora.fluent_speech_commands",
+    "iemocap": "noisewise.corpora.iemocap",
+    "ravdess": "noisewise.corpora.ravdess",
+    "speech_to_intent": "noisewise.corpora.speech_to_intent",
+    "esc50": "noisewise.corpora.esc_sounds",
     "folder": "noisewise.corpora.folder",
     "synthetic": "noisewise.corpora.synthetic",
 }
@@ -64,8 +70,8 @@ def detect(root: Path) -> str:
     from noisewise.corpora.listing import require_folder
 
     expected = (
-        "a folder of <label>/<clip> audio, Speech Commands, LibriSpeech with TextGrid "
-        "alignments, or a manifest of JSON lines"
+        "a folder of <label>/<clip> audio, a manifest of JSON lines, or one of the layouts "
+        f"{', '.join(name for name in LAYOUTS if name not in ('folder', 'manifest', 'synthetic'))}"
     )
     require_folder(root, expected)
     raise CorpusError(f"{root}: not a corpus that is known here; expected {expected}")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from noisewise.corpora import open_corpus
+from noisewise.errors import ConfigError, CorpusError
+
+
+def build(root: Path) -> Path:
+    for actor in (1, 2):
+        folder = root / f"Actor_{actor:02d}"
+        folder.mkdir(parents=True)
+        for emotion in range(1, 9):
+            for channel in (1, 2):
+                name = f"03-{channel:02d}-{emotion:02d}-0{1 + emotion % 2}-01-01-{actor:02d}.wav"
+                (folder / name).write_bytes(b"x")
+    return root
+
+
+def test_everything_is_in_the_name(tmp_path: Path) -> None:
+    corpus = open_corpus(build(tmp_path))
+    assert (corpus.name, corpus.task, len(corpus.rows)) == ("ravdess", "emotion", 16)
+    assert corpus.labels["emotion"][:3] == ["neutral", "calm", "happy"]
+    assert len(corpus.labels["emotion"]) == 8
+    row = next(row for row in corpus.rows if row["id"] == "Actor_02/03-01-05-02-01-01-02")
+    assert (row["emotion"], row["intensity"], row["gender"]) == ("angry", "strong", "female")
+    assert (row["speaker"], row["text"]) == ("Actor_02", "kids are talking by the door")
+    assert not corpus.has_splits
+
+
+def test_song_is_left_out_unless_asked_for(tmp_path: Path) -> None:
+    build(tmp_path)
+    assert len(open_corpus(tmp_path, channel="song").rows) == 16
+    assert len(open_corpus(tmp_path, channel="all").rows) == 32
+    with pytest.raises(ConfigError, match="channel='opera'; known: speech, song, all"):
+        open_corpus(tmp_path, channel="opera")
+
+
+def test_foreign_files_are_listed_then_refused(tmp_path: Path) -> None:
+    build(tmp_path)
+    (tmp_path / "Actor_01" / "take1.wav").write_bytes(b"x")
+    corpus = open_corpus(tmp_path, "ravdess")
+    assert len(corpus.skipped) == 1
+    assert "take1.wav: not named as RAVDESS names" in corpus.skipped[0]
+    for number in range(2, 9):
+        (tmp_path / "Actor_01" / f"take{number}.wav").write_bytes(b"x")
+    with pytest.raises(CorpusError, match="half-downloaded"):
+        open_corpus(tmp_path, "ravdess")
+
+
+def test_the_real_recordings(shared_data: Path) -> None:
+    corpus = open_corpus(shared_data / "ravdess")
+    assert (corpus.name, len(corpus.rows), corpus.skipped) == ("ravdess", 720, ())
+    assert len(set(corpus.rows["speaker"])) == 12

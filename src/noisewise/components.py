@@ -15,7 +15,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from noisewise.errors import ConfigError
 
 COMPONENTS: dict[str, dict[str, str]] = {
-    "upstream": {"logmel": "noisewise.upstream.logmel:LogMelUpstream"},
+    "upstream": {
+        "logmel": "noisewise.upstream.logmel:LogMelUpstream",
+        "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
+    },
     "backend": {"pooled": "noisewise.backend.pooled:PooledEmbedding"},
     "head": {"linear": "noisewise.backend.heads:LinearHead"},
     "batches": {

@@ -1,0 +1,143 @@
+"""Reading a self-supervised model from the hub's layout: a folder, or a hub id that is fetched.
+
+Only ``config.json``, ``preprocessor_config.json`` and safetensors files are ever read or
+downloaded; pickled weights are refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from noisewise.errors import BundleError, ConfigError
+from noisewise.upstream.architecture import build_network, family_of, reduced
+
+WANTED = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
+_RENAMED = {".conv.weight_g": "original0", ".conv.weight_v": "original1"}
+"""Older names of the weight norm of the positional convolution."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model as read.
+
+    Attributes:
+        architecture: see `noisewise.upstream.architecture.reduced`.
+        network: the base model with its weights.
+        quantiser: weight (groups x codes, dim) and bias of the codes' projection, if stored.
+        normalise: whether clips are scaled to zero mean and unit variance first.
+    """
+
+    architecture: dict[str, Any]
+    network: nn.Module
+    quantiser: tuple[Tensor, Tensor] | None
+    normalise: bool
+
+
+def read_pretrained(model: str, revision: str | None = None) -> Pretrained:
+    """Read a model by folder or hub id.
+
+    Args:
+        model: a folder in the hub's layout, or an id such as "microsoft/wavlm-base-plus".
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        BundleError: absent, unreachable, pickled, broken, or weights that do not fit.
+        ConfigError: an architecture that is not known here.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        folder = _fetch(model, revision)
+    config = _read_json(folder / "config.json")
+    if config is None:
+        raise BundleError(f"{folder}: no config.json; expected a model in the hub's layout")
+    try:
+        architecture = reduced(config)
+        family, network = family_of(architecture), build_network(architecture)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / 'config.json'}: {error}") from error
+    state = _weights(folder)
+    quantiser = None
+    if "quantizer.weight_proj.weight" in state:
+        quantiser = (state["quantizer.weight_proj.weight"], state["quantizer.weight_proj.bias"])
+    own = {name.removeprefix(family.prefix): value for name, value in state.items()}
+    _fill(network, own, folder)
+    preprocessor = _read_json(folder / "preprocessor_config.json") or {}
+    return Pretrained(
+        architecture, network, quantiser, preprocessor.get("do_normalize") is not False
+    )
+
+
+def _fetch(model: str, revision: str | None) -> Path:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=WANTED)
+        )
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise BundleError(
+            f"{model!r} is neither a folder nor a model that could be fetched ({reason})"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise BundleError(f"{path}: not a JSON object")
+    return values
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    index = _read_json(folder / "model.safetensors.index.json")
+    if index is not None:
+        names = sorted(set(index.get("weight_map", {}).values()))
+    else:
+        names = ["model.safetensors"]
+    state: dict[str, Tensor] = {}
+    for name in names:
+        path = folder / name
+        if path.parent != folder or path.suffix != ".safetensors" or not path.is_file():
+            pickled = sorted(p.name for p in folder.glob("*.bin"))
+            hint = f"; {pickled[0]} is a pickle, which is never opened" if pickled else ""
+            raise BundleError(f"{folder}: no {name}; weights must be safetensors{hint}")
+        try:
+            state |= load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BundleError(f"{path}: not safetensors ({error})") from error
+    return state
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Load what the base model has; heads of the stored model are passed over."""
+    for old, new in _RENAMED.items():
+        for name in [name for name in state if name.endswith(old)]:
+            stem = name.removesuffix(old)
+            state[f"{stem}.conv.parametrizations.weight.{new}"] = state.pop(name)
+    wanted = network.state_dict()
+    # only used where frames are masked in training, and absent from some checkpoints
+    missing = sorted(set(wanted) - set(state) - {"masked_spec_embed"})
+    if missing:
+        raise BundleError(f"{folder}: {len(missing)} weights are missing, the first: {missing[0]}")
+    wrong = [n for n in wanted if n in state and state[n].shape != wanted[n].shape]
+    if wrong:
+        raise BundleError(
+            f"{folder}: {wrong[0]} has the shape {tuple(state[wrong[0]].shape)}, and the "
+            f"architecture says {tuple(wanted[wrong[0]].shape)}"
+        )
+    kept = {name: state[name].to(torch.float32) for name in wanted if name in state}
+    network.load_state_dict(kept, strict=False)

@@ -19,6 +19,7 @@ COMMANDS = {
     "recipes": "what ships, one line each",
     "train": "train a recipe on a corpus into a run folder",
     "evaluate": "measure runs over noise type x SNR x room: results.json and report.html",
+    "embed": "write embeddings of a corpus as Parquet shards, resumable",
     "predict": "answer for audio files, as JSON lines",
     "enroll": "add classes to a run from a few clips, without training",
     "corrupt": "write a seeded noisy copy of a corpus with a hashed manifest",

@@ -34,6 +34,7 @@ from noisewise.recipe import ModelConfig, parse
 from noisewise.types import Waves
 
 FORMAT = 1
+CONFIG = "config.json"
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz"})
 _FILES = ("model.safetensors", "decision.safetensors", "labels.json", "seen.json")
 

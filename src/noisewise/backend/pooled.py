@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from noisewise.errors import ConfigError
-from noisewise.pooling.average import AveragePool
+from noisewise.components import build
+from noisewise.pooling.base import Pooling
 from noisewise.types import Frames
-
-POOLINGS: dict[str, type[nn.Module]] = {"average": AveragePool}
 
 
 class PooledEmbedding(nn.Module):
@@ -16,23 +16,24 @@ class PooledEmbedding(nn.Module):
 
     Args:
         dim: size of the upstream's frames.
-        pooling: name of a pooling ("average").
+        pooling: name of a pooling, or ``{"name": ..., **its options}``.
         projection: size of a linear layer after pooling; None for none.
 
     Raises:
-        ConfigError: unknown pooling.
+        ConfigError: unknown pooling, or an option that it does not have.
     """
 
-    def __init__(self, dim: int, pooling: str = "average", projection: int | None = None) -> None:
+    def __init__(
+        self, dim: int, pooling: str | dict[str, Any] = "average", projection: int | None = None
+    ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ConfigError(f"unknown pooling {pooling!r}; known: {', '.join(POOLINGS)}")
-        self.pooling = POOLINGS[pooling](dim)
-        self.projection = nn.Linear(dim, projection) if projection else nn.Identity()
-        self.dim = projection or dim
+        spec = {"name": pooling} if isinstance(pooling, str) else pooling
+        self.pooling: Pooling = build("pooling", spec, dim=dim)
+        self.projection = nn.Linear(self.pooling.dim, projection) if projection else nn.Identity()
+        self.dim = projection or self.pooling.dim
 
     def forward(self, frames: Frames) -> Tensor:
         """(batch, dim) float32 embeddings of unit Euclidean length."""
-        pooled = self.pooling(frames.values[-1].float(), frames.lengths)
+        pooled = self.pooling(frames.values[-1].float(), frames.lengths, frames.codes)
         # autocast would leave the projection in 16 bits
         return nn.functional.normalize(self.projection(pooled).float(), dim=1)

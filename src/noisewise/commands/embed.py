@@ -1,0 +1,70 @@
+"""``noisewise embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from noisewise.commands.console import progress_bar, say
+from noisewise.commands.options import corpus_options
+from noisewise.corpora import open_corpus
+from noisewise.embed_corpus import Opener, embed_corpus
+from noisewise.shards import skipped_rows
+
+
+def embed(
+    model: str,
+    data: Path,
+    *,
+    out: Path,
+    what: list[Literal["vector", "frames", "codes"]] | None = None,
+    pooling: str = "average",
+    layers: list[int] | None = None,
+    half: bool = False,
+    precision: Literal["auto", "32-true", "bf16"] = "auto",
+    size: int = 512,
+    processes: int = 1,
+    ray: bool = False,
+    device: str = "cpu",
+    overrides: dict[str, Any] | None = None,
+) -> int:
+    """Write embeddings of a folder, manifest or corpus as Parquet shards; the same command resumes.
+
+    Each row has the clip's id, speaker, split and labels. Clips that cannot be used are listed,
+    and make the exit status 1. Options of the corpus are set as in train: --data.corpus NAME,
+    --data.options.KEY VALUE.
+
+    Args:
+        model: run folder, folder of a self-supervised model in the hub's layout, or hub id.
+        data: folder or manifest.
+        out: folder of the shards.
+        what: vector (one a clip), frames and codes (where the model has them).
+        pooling: of a self-supervised model's frames to the vector.
+        layers: hidden states of a self-supervised model to average; all without it.
+        half: store 16-bit values.
+        precision: auto computes in bf16 where the processor has it and no codes are asked for.
+        size: clips in a shard.
+        processes: that many shards are made at a time.
+        ray: make the shards on a Ray cluster (the one that RAY_ADDRESS names, or a local one).
+        device: cpu, cuda or mps.
+    """
+    corpus = open_corpus(data, **corpus_options(overrides))
+    opener = Opener(model, pooling, tuple(layers) if layers else None, precision, device)
+    with progress_bar() as bar:
+        task = bar.add_task("embedding", total=len(corpus.rows), note="")
+        settings = embed_corpus(
+            opener,
+            corpus,
+            out,
+            what=tuple(what or ["vector"]),
+            half=half,
+            size=size,
+            processes=processes,
+            ray=ray,
+            progress=lambda n: bar.advance(task, n),
+        )
+    skipped = [*corpus.skipped, *(f"{id_}: {why}" for id_, why in skipped_rows(out, settings))]
+    for line in skipped:
+        say(f"skipped {line}")
+    say(f"{out}: {settings.rows - len(skipped) + len(corpus.skipped)} clips in {settings.shards} shards")
+    return int(bool(skipped))

@@ -82,7 +82,9 @@ def claim(out: Path, settings: Settings) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON ({error})") from error
-        changed = sorted(k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k])
+        changed = sorted(
+            k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]
+        )
         if changed:
             raise ConfigError(
                 f"{out}: holds embeddings with another {', '.join(changed)}; choose another folder"

@@ -63,8 +63,8 @@ def embed(
             ray=ray,
             progress=lambda n: bar.advance(task, n),
         )
-    skipped = [*corpus.skipped, *(f"{id_}: {why}" for id_, why in skipped_rows(out, settings))]
-    for line in skipped:
+    unusable = skipped_rows(out, settings)
+    for line in [*corpus.skipped, *(f"{id_}: {why}" for id_, why in unusable)]:
         say(f"skipped {line}")
-    say(f"{out}: {settings.rows - len(skipped) + len(corpus.skipped)} clips in {settings.shards} shards")
-    return int(bool(skipped))
+    say(f"{out}: {settings.rows - len(unusable)} clips in {settings.shards} shards")
+    return int(bool(corpus.skipped or unusable))

@@ -1,0 +1,101 @@
+"""The benchmark's figures are those of the poolings done one by one."""
+
+import numpy as np
+import pytest
+import torch
+
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import read_row
+from noisewise.errors import ConfigError
+from noisewise.evaluation.pooling_benchmark import (
+    POOLINGS,
+    benchmark,
+    corpus_statistics,
+    fitted,
+)
+from noisewise.evaluation.probes import ProbeSettings, nearest_neighbour
+from noisewise.noise.condition import Condition
+from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.sources import Generated
+from noisewise.pooling.frequency import local_weights
+from noisewise.types import Waves
+from noisewise.upstream.logmel import LogMelUpstream
+from noisewise.upstream.units import UnitUpstream
+
+NOISY = Condition(noise="pink", snr_db=0.0)
+QUICK = ProbeSettings(epochs=5, lrs=(1e-2,), decays=(0.0,))
+
+
+@pytest.fixture(scope="module")
+def corpus(toy_corpus):
+    return open_corpus(toy_corpus).with_splits(0, (0.5, 0.2, 0.3))
+
+
+@pytest.fixture(scope="module")
+def upstream(corpus):
+    made = UnitUpstream(LogMelUpstream(mels=16), 8).eval()
+    return made.fit([Waves.collate([read_row(row)]) for row in corpus.split("train")])
+
+
+@pytest.fixture(scope="module")
+def found(corpus, upstream):
+    corruptor = Corruptor({"pink": Generated("pink")}, {}, 0)
+    return benchmark(
+        upstream, corpus, corruptor=corruptor, conditions=(Condition(), NOISY), seeds=(0, 1),
+        settings=QUICK,
+    )  # fmt: skip
+
+
+def test_every_pooling_method_and_condition_has_a_figure(found, corpus):
+    cells = {(f.pooling, f.method, f.condition) for f in found.figures}
+    assert cells == {
+        (pooling, method, condition.name)
+        for pooling in POOLINGS
+        for method in ("1-nn", "linear")
+        for condition in (Condition(), NOISY)
+    }
+    assert found.clips == {s: len(corpus.split(s)) for s in ("train", "validation", "test")}
+    for figure in found.figures:
+        assert figure.interval[0] <= figure.accuracy <= figure.interval[1]
+        assert len(figure.seeds) == (1 if figure.method == "1-nn" else 2)
+        assert np.mean(figure.seeds) == pytest.approx(figure.accuracy)
+        assert (figure.gain is None) == (figure.pooling == "average")
+    clean = [f.accuracy for f in found.figures if f.condition == "clean"]
+    assert np.mean(clean) > 0.6
+
+
+def test_a_cell_is_the_pooling_done_by_hand(found, corpus, upstream):
+    def vectors(part):
+        rows = []
+        for row in corpus.split(part):
+            frames = upstream(Waves.collate([read_row(row)]))
+            weights = local_weights(frames.codes, frames.lengths)
+            rows.append((weights[0][:, None] * frames.values[-1][0]).sum(0))
+        return torch.stack(rows).numpy()
+
+    names = corpus.labels["keyword"]
+    truth = {s: np.array([names.index(k) for k in corpus.split(s)["keyword"]])
+             for s in ("train", "test")}  # fmt: skip
+    said = nearest_neighbour(vectors("train"), truth["train"], vectors("test"))
+    (cell,) = [f for f in found.figures
+               if (f.pooling, f.method, f.condition) == ("VQ-LP", "1-nn", "clean")]  # fmt: skip
+    assert cell.accuracy == pytest.approx((said == truth["test"]).mean(), abs=0.03)
+    (base,) = [f for f in found.figures
+               if (f.pooling, f.method, f.condition) == ("average", "1-nn", "clean")]  # fmt: skip
+    assert cell.gain[0] == pytest.approx(cell.accuracy - base.accuracy)
+
+
+def test_without_codes_the_poolings_by_codes_are_left_out(corpus):
+    upstream = LogMelUpstream(mels=16).eval()
+    moments, counts = corpus_statistics(upstream, corpus.split("train"))
+    assert int(moments.n) == len(corpus.split("train"))
+    assert counts.frames == 0
+    made = fitted(POOLINGS, 16, moments, counts)
+    assert list(made) == ["average", "statistics", "max", "whitening", "soft decay"]
+
+
+def test_refusals(corpus, upstream):
+    with pytest.raises(ConfigError, match="no labels 'emotion'"):
+        benchmark(upstream, corpus, task="emotion")
+    with pytest.raises(ConfigError, match="need a corruptor"):
+        benchmark(upstream, corpus, conditions=(NOISY,))

@@ -29,7 +29,7 @@ from noisewise.decision.base import Decision
 from noisewise.decision.fit import DECISIONS
 from noisewise.errors import AudioError, BundleError, ConfigError, NoisewiseError
 from noisewise.files import write_atomic
-from noisewise.model import SpeechModel
+from noisewise.model import SpeechModel, device_of
 from noisewise.recipe import ModelConfig, parse
 from noisewise.types import Waves
 
@@ -106,8 +106,7 @@ class Bundle:
     @property
     def device(self) -> torch.device:
         """Where the model's parameters live."""
-        device: torch.device = next(iter(self.model.state_dict().values())).device
-        return device
+        return device_of(self.model)
 
     def accelerate(self) -> Bundle:
         """Use the fastest tested inference of this machine, to a cosine of 0.999 or better."""

@@ -18,6 +18,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
     "upstream": {
         "logmel": "noisewise.upstream.logmel:LogMelUpstream",
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
+        "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
     },
     "backend": {"pooled": "noisewise.backend.pooled:PooledEmbedding"},
     "pooling": {

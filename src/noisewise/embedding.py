@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from noisewise.corpora.base import read_row
 from noisewise.errors import AudioError
-from noisewise.model import SpeechModel
+from noisewise.model import SpeechModel, device_of
 from noisewise.types import Waves
 
 Change = Callable[[np.ndarray, str, str | None], np.ndarray]
@@ -75,7 +75,7 @@ def embed_rows(
         workers: processes that read and change clips (0: this one).
         progress: called with the number of rows done after each batch.
     """
-    device = next(iter(model.state_dict().values())).device
+    device = device_of(model)
     vectors: list[np.ndarray] = []
     numbers: list[int] = []
     skipped: list[tuple[str, str]] = []

@@ -52,7 +52,7 @@ def mel_filterbank(mels: int, n_fft: int, sample_rate: int = SAMPLE_RATE) -> np.
 
 
 class LogMel(nn.Module):
-    """Waves -> per-feature-normalised log-mel spectrogram.
+    """Waves -> log-mel spectrogram, normalised for each clip and mel.
 
     Pre-emphasis 0.97, 25 ms periodic Hann window every 10 ms in an FFT of 512, power, Slaney
     mel filters, natural log of (mel + 2^-24), then for each clip and mel (x - mean) / (std +
@@ -64,6 +64,8 @@ class LogMel(nn.Module):
         pad_to: each clip's frame count is rounded up to a multiple of this with zero frames;
             they count as the clip's own. 16 in the published models, 1 for none.
         dither: standard deviation of white noise added to the samples, in training only.
+        normalise: False leaves out the normalisation, which gives every band of every clip the
+            mean 0: nothing is left for average pooling of the features themselves.
 
     Example:
         >>> values, lengths = LogMel()(Waves.collate([torch.randn(16000)]))
@@ -75,7 +77,9 @@ class LogMel(nn.Module):
     filters: Tensor
     hop, n_fft, preemphasis = 160, 512, 0.97
 
-    def __init__(self, mels: int = 64, pad_to: int = 16, dither: float = 0.0) -> None:
+    def __init__(
+        self, mels: int = 64, pad_to: int = 16, dither: float = 0.0, normalise: bool = True
+    ) -> None:
         super().__init__()
         if mels < 1 or pad_to < 1 or dither < 0:
             raise ConfigError(
@@ -83,6 +87,7 @@ class LogMel(nn.Module):
                 f"mels={mels}, pad_to={pad_to}, dither={dither}"
             )
         self.mels, self.pad_to, self.dither = mels, pad_to, dither
+        self.normalise = normalise
         window = torch.zeros(self.n_fft)
         window[56:456] = torch.hann_window(400, periodic=True, dtype=torch.float64).float()
         self.register_buffer("window", window, persistent=False)
@@ -94,7 +99,7 @@ class LogMel(nn.Module):
         # features stay 32-bit floats whatever the model is trained in
         with torch.autocast(waves.samples.device.type, enabled=False):
             mel = torch.log(self.filters @ self._power(waves) + _LOG_GUARD)
-            return self._normalise(mel, -(-waves.lengths // self.hop))
+            return self._own(mel, -(-waves.lengths // self.hop))
 
     def _power(self, waves: Waves) -> Tensor:
         x = waves.samples
@@ -107,17 +112,22 @@ class LogMel(nn.Module):
         )
         return stft.real.square() + stft.imag.square()
 
-    def _normalise(self, mel: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def _own(self, mel: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Features without what lies beyond each clip, and their numbers of frames."""
         lengths = -(-valid // self.pad_to) * self.pad_to
         mask = length_mask(valid, mel.shape[2])[:, None]
+        out = self._normalised(mel, mask, valid) if self.normalise else mel * mask
+        size = int(lengths.max())
+        return nn.functional.pad(out, (0, size - out.shape[2])), lengths
+
+    @staticmethod
+    def _normalised(mel: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
         count = valid[:, None, None].to(mel.dtype)
         mel = mel - mel[:, :, :1]  # so that a constant band has an exact mean and becomes 0
         mean = (mel * mask).sum(2, keepdim=True) / count
         centred = (mel - mean) * mask
         variance = centred.square().sum(2, keepdim=True) / (count - 1).clamp(min=1)
-        out = centred / (variance.sqrt() + 1e-5)
-        size = int(lengths.max())
-        return nn.functional.pad(out, (0, size - out.shape[2])), lengths
+        return centred / (variance.sqrt() + 1e-5)
 
 
 def _reflect(x: Tensor, lengths: Tensor, pad: int) -> Tensor:

@@ -1,9 +1,13 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that belong to one set of settings."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+from noisewise.errors import ConfigError
 
 
 def write_atomic(path: Path | str, data: bytes) -> None:
@@ -24,3 +28,37 @@ def write_atomic(path: Path | str, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def claim(folder: Path, name: str, settings: dict[str, Any], what: str) -> None:
+    """Make ``folder`` the folder of ``settings``, kept in its file ``name``, or check that it is.
+
+    Args:
+        folder: made if need be.
+        name: of a JSON file in it.
+        settings: plain values.
+        what: what the folder is for, for messages.
+
+    Raises:
+        ConfigError: not empty, and of other settings or of none.
+        OSError: it cannot be written.
+    """
+    path = folder / name
+    wanted = json.loads(json.dumps(settings))
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"{path}: not JSON ({error})") from error
+        changed = sorted(
+            k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]
+        )
+        if changed:
+            raise ConfigError(
+                f"{folder}: holds {what} with another {', '.join(changed)}; choose another folder"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: is not empty and holds no {what}; choose another folder")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())

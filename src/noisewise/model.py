@@ -65,3 +65,9 @@ class SpeechModel(nn.Module):
         accelerate = getattr(self.upstream, "accelerate", None)
         if accelerate is not None:
             accelerate()
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights and buffers are; the CPU for one that has none."""
+    first = next(iter(module.state_dict().values()), None)
+    return torch.device("cpu") if first is None else first.device

@@ -101,6 +101,52 @@ class Recipe(_Strict):
     decision: DecisionConfig
 
 
+class TaskConfig(_Strict):
+    """One column of a benchmark's tables: a label column of a corpus.
+
+    The task ``identity`` asks who of the training speakers it is: where the corpus has no such
+    column, each speaker's clips are split, not the speakers.
+    """
+
+    name: str
+    task: str
+    data: DataConfig = DataConfig()
+
+
+class ProbeConfig(_Strict):
+    """What probes and learnt poolings may choose from, on validation clips."""
+
+    lrs: list[float] = Field([1e-3, 1e-2], min_length=1)
+    decays: list[float] = Field([0.0, 1e-3], min_length=1)
+    epochs: int = Field(60, ge=1)
+    batch: int = Field(256, ge=1)
+    hidden: int = Field(256, ge=1)
+
+
+class BenchmarkRecipe(_Strict):
+    """Poolings of frozen frames, compared on several tasks."""
+
+    recipe: str
+    description: str
+    kind: Literal["pooling-benchmark"]
+    seeds: list[int] = Field(min_length=1)
+    tasks: list[TaskConfig] = Field(min_length=1)
+    upstream: Spec
+    units: int | None = Field(None, ge=1)
+    poolings: dict[str, Spec] = Field(min_length=1)
+    learnt: dict[str, Spec] = Field(default_factory=dict)
+    probes: list[Literal["linear", "mlp"]] = Field(default_factory=list)
+    probe: ProbeConfig = ProbeConfig()
+    learning: ProbeConfig = ProbeConfig()
+    noise: list[str] = Field(default_factory=list)
+    snr_db: list[float] = Field(default_factory=list)
+    rooms: list[str] = Field(default_factory=list)
+    level: Literal["active", "full"] = "active"
+
+
+AnyRecipe = Recipe | BenchmarkRecipe
+
+
 def shipped() -> dict[str, Path]:
     """Name -> file of every recipe that comes with the package, sorted."""
     folder = Path(str(files("noisewise").joinpath("recipes")))
@@ -115,8 +161,17 @@ def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Re
         3
 
     Raises:
-        ConfigError: no such recipe, not YAML, or an unknown, missing or mistyped key.
+        ConfigError: no such recipe, not YAML, an unknown, missing or mistyped key, or a recipe
+            of another kind.
     """
+    recipe = load_any_recipe(name, overrides)
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(f"{name}: a {recipe.kind}, which trains no model")
+    return recipe
+
+
+def load_any_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> AnyRecipe:
+    """`load_recipe` for recipes of every kind: one with the key ``kind`` is a benchmark."""
     path = shipped().get(str(name)) or Path(name)
     if not path.is_file():
         raise ConfigError(f"no recipe {str(name)!r}; shipped: {', '.join(shipped())}")
@@ -128,7 +183,8 @@ def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Re
         raise ConfigError(f"{path}: not a YAML recipe (expected keys and values)")
     for key, value in (overrides or {}).items():
         _override(values, key.split("."), deepcopy(value), key)
-    return parse(Recipe, values, str(path))
+    schema: type[AnyRecipe] = BenchmarkRecipe if "kind" in values else Recipe
+    return parse(schema, values, str(path))
 
 
 def parse(model: type[M], values: Any, where: str) -> M:

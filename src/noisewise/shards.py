@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from noisewise import files
 from noisewise.corpora.base import FIXED_COLUMNS, read_row
 from noisewise.errors import AudioError, BundleError, ConfigError
-from noisewise.files import write_atomic
-from noisewise.model import SpeechModel
+from noisewise.model import SpeechModel, device_of
 from noisewise.types import Waves
 
 SETTINGS = "embed.json"
@@ -70,30 +70,8 @@ def corpus_digest(rows: datasets.Dataset) -> str:
 
 
 def claim(out: Path, settings: Settings) -> None:
-    """Make ``out`` the folder of ``settings``, or check that it is.
-
-    Raises:
-        ConfigError: not empty, and of other settings or of none.
-    """
-    path = out / SETTINGS
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{path}: not JSON ({error})") from error
-        changed = sorted(
-            k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]
-        )
-        if changed:
-            raise ConfigError(
-                f"{out}: holds embeddings with another {', '.join(changed)}; choose another folder"
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out}: is not empty and holds no embeddings; choose another folder")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+    """Make ``out`` the folder of ``settings``, or check that it is; see `noisewise.files.claim`."""
+    files.claim(out, SETTINGS, asdict(settings), "embeddings")
 
 
 def shard_path(out: Path, number: int) -> Path:
@@ -178,14 +156,10 @@ def read_shards(out: Path | str) -> datasets.Dataset:
     missing = missing_shards(out, settings)
     if missing:
         raise BundleError(f"{out}: {len(missing)} of {settings.shards} shards are not there yet")
-    files = [
-        path
-        for path in (shard_path(out, n) for n in range(settings.shards))
-        if pq.read_metadata(path).num_rows
-    ]
-    if not files:
+    paths = [shard_path(out, number) for number in range(settings.shards)]
+    tables = [pq.read_table(p, memory_map=True) for p in paths if pq.read_metadata(p).num_rows]
+    if not tables:
         raise BundleError(f"{out}: none of the {settings.rows} clips could be used")
-    tables = [pq.read_table(path, memory_map=True) for path in files]
     return datasets.Dataset(pa.concat_tables(tables))
 
 
@@ -231,7 +205,7 @@ def _table(
     labels: list[str],
     settings: Settings,
 ) -> pa.Table:
-    device = next(iter(model.state_dict().values())).device
+    device = device_of(model)
     frames = model.upstream(Waves.collate([clip for _, clip in batch]).to(device))
     kind, dtype = (np.float16, pa.float16()) if settings.half else (np.float32, pa.float32())
     columns: dict[str, pa.Array] = {

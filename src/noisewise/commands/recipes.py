@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from noisewise.recipe import load_recipe, shipped
+from noisewise.recipe import load_any_recipe, shipped
 
 
 def recipes() -> None:
     """List the recipes that ship with noisewise, one line each."""
     for name in shipped():
-        print(f"{name:<20}{load_recipe(name).description}")
+        print(f"{name:<20}{load_any_recipe(name).description}")

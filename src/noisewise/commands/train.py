@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from noisewise.commands.console import TrainingDisplay, progress_bar, say
-from noisewise.recipe import load_recipe
+from noisewise.errors import ConfigError
+from noisewise.evaluation.benchmark_run import run_benchmark
+from noisewise.evaluation.pooling_report import headline
+from noisewise.recipe import BenchmarkRecipe, Recipe, load_any_recipe
 from noisewise.training import run
 
 
@@ -27,16 +31,20 @@ def train(
 ) -> None:
     """Train a recipe on a corpus into a run folder; run it again to go on after a stop.
 
+    A benchmark recipe trains no model: it writes results.json and report.html.
+
     Any key of the recipe can be set by its dotted name: --phases.0.steps 500.
 
     Args:
         recipe: name of a shipped recipe (see noisewise recipes) or path of a YAML.
-        data: root folder or manifest of the corpus; without it, the synthetic corpus.
+        data: root folder or manifest of the corpus; without it, the synthetic corpus. For a
+            benchmark, the folder that the roots of its tasks are in.
         out: run folder (default: runs/RECIPE).
         noise: training noises: folders (PATH or PATH@folds=1-3), generated ones (pink, hum ...)
             or babble; replaces the recipe's list, and no value at all means no noise.
         rir: folders of room impulse responses for training.
-        init: run folder to start from, also the teacher of distillation.
+        init: run folder to start from, also the teacher of distillation; a benchmark takes its
+            upstream.
         seed: replaces the recipe's.
         device: where to train.
         precision: replaces the recipe's.
@@ -44,26 +52,70 @@ def train(
         loggers: tensorboard, wandb; log.csv is always written.
     """
     changes = dict(overrides or {})
+    trains = isinstance(load_any_recipe(recipe), Recipe)
     given = {
-        "data.root": str(data) if data is not None else None,
-        "augment.noise": noise,
-        "augment.rooms": rir,
-        "seed": seed,
+        "data.root": str(data) if data is not None and trains else None,
+        "augment.noise" if trains else "noise": noise,
+        "augment.rooms" if trains else "rooms": rir,
+        "seed" if trains else "seeds": seed if trains or seed is None else [seed],
         "precision": precision,
     }
     changes |= {key: value for key, value in given.items() if value is not None}
-    settings = load_recipe(recipe, changes)
+    settings = load_any_recipe(recipe, changes)
     folder = out or Path("runs") / settings.recipe
+    if isinstance(settings, Recipe):
+        _train(settings, folder, init, device, workers, loggers or [])
+    else:
+        if loggers:
+            raise ConfigError("--loggers: a benchmark has nothing to log")
+        _benchmark(settings, folder, data, init, device, workers)
+
+
+def _train(
+    recipe: Recipe, folder: Path, init: Path | None, device: str, workers: int, loggers: list[str]
+) -> None:
     with progress_bar() as bar:
         bundle = run.train(
-            settings,
+            recipe,
             folder,
             init=init,
             device=device,
             workers=workers,
-            loggers=loggers or [],
+            loggers=loggers,
             report=TrainingDisplay(bar),
             say=say,
         )
     score = bundle.training["validation_score"]
     say(f"{folder}: validation score {score:.3f}; next: noisewise evaluate {folder}")
+
+
+def _benchmark(
+    recipe: BenchmarkRecipe,
+    folder: Path,
+    data: Path | None,
+    init: Path | None,
+    device: str,
+    workers: int,
+) -> None:
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(task: str, what: str, n: int) -> None:
+            if task not in tasks:
+                tasks[task] = bar.add_task(task, total=None, note="")
+            bar.update(tasks[task], advance=n, note=what)
+
+        found = run_benchmark(
+            recipe,
+            folder,
+            root=data,
+            init=init,
+            device="cpu" if device == "auto" else device,
+            workers=workers,
+            command=" ".join(["noisewise", *sys.argv[1:]]),
+            say=say,
+            progress=progress,
+        )
+    for line in headline(found):
+        say(line)
+    say(f"{folder}: results.json and report.html")

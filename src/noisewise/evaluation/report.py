@@ -10,19 +10,17 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from noisewise.errors import ConfigError
 from noisewise.evaluation import sections
-from noisewise.evaluation.markup import Html, join, tag, text
+from noisewise.evaluation.page import page
 from noisewise.evaluation.results import Results
 from noisewise.evaluation.wording import summary
 from noisewise.files import write_atomic
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 PACKAGES = ("noisewise", "torch", "numpy", "soundfile", "faiss-cpu", "scikit-learn")
 
 
@@ -98,52 +96,14 @@ def write_report(
         "Left out": sections.left_out(results),
         "How it was made": sections.made(results, extras.command, extras.seed, extras.versions),
     }
-    page = _page({name: part for name, part in parts.items() if part}, results, metrics[0], extras)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, page.encode("utf-8", "replace"))
-
-
-def _page(
-    parts: Mapping[str, Html], results: Sequence[Results], metric: str, extras: Extras
-) -> str:
-    style = files("noisewise.evaluation").joinpath("report.css").read_text("utf-8")
     names = ", ".join(r.run for r in results if r.run) or "evaluation"
-    title = f"{names}: {results[0].task} in noise"
-    keys = {name: name.lower().replace(" ", "-") for name in parts}
-    links = join(tag("li", tag("a", name, href=f"#{keys[name]}")) for name in parts)
-    body = join(
-        tag("section", tag("h2", name, id=f"{keys[name]}-title"), part, id=keys[name],
-            aria_labelledby=f"{keys[name]}-title")
-        for name, part in parts.items()
-    )  # fmt: skip
     percent = f"{100 * results[0].confidence:g} %"
-    note = f"In brackets and shaded: {percent} confidence intervals."
-    sentences = " ".join(summary(results, metric, extras.noise))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{text(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the results</a>
-<header>
-{tag("h1", title)}
-{tag("p", sentences, class_="summary")}
-{tag("p", note, class_="note")}
-{tag("nav", tag("ul", links), aria_label="Sections")}
-</header>
-<main id="main">
-{body}
-</main>
-<footer>
-Made by noisewise {text(extras.versions.get("noisewise", ""))}.
-This page fetches nothing and works offline.
-</footer>
-</body>
-</html>
-"""
+    content = page(
+        f"{names}: {results[0].task} in noise",
+        " ".join(summary(results, metrics[0], extras.noise)),
+        f"In brackets and shaded: {percent} confidence intervals.",
+        {name: part for name, part in parts.items() if part},
+        extras.versions.get("noisewise", ""),
+    )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content.encode("utf-8", "replace"))

@@ -22,9 +22,9 @@ class LogMelUpstream(nn.Module):
     """Waves -> log-mel features -> frames of a keyword encoder.
 
     Args:
-        mels, pad_to, dither: see `LogMel`.
+        mels, pad_to, dither, normalise: see `LogMel`.
         encoder: ``{"name": "res8" | "res15" | "quartznet", **its options}``; None gives the
-            normalised log-mel frames themselves, with ``dim`` = mels.
+            log-mel frames themselves, with ``dim`` = mels.
         mask: options of `SpecAugment`, applied in training only; None for no masking.
 
     Raises:
@@ -36,11 +36,12 @@ class LogMelUpstream(nn.Module):
         mels: int = 64,
         pad_to: int = 16,
         dither: float = 0.0,
+        normalise: bool = True,
         encoder: dict[str, Any] | None = None,
         mask: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
-        self.features = LogMel(mels, pad_to, dither)
+        self.features = LogMel(mels, pad_to, dither, normalise)
         try:
             self.mask = SpecAugment(**mask) if mask is not None else None
         except TypeError as error:

@@ -110,6 +110,11 @@ class SelfSupervisedUpstream(nn.Module):
         }
 
     @property
+    def code_sizes(self) -> tuple[int, ...] | None:
+        """Number of codes in each group, None where the model has no quantiser."""
+        return None if self.codes is None else (self.codes[1],) * self.codes[0]
+
+    @property
     def shortest(self) -> int:
         """Samples that one frame needs; shorter clips are followed by zeros up to it."""
         samples = 1

@@ -59,7 +59,8 @@ class UnitUpstream(nn.Module):
 
     Args:
         upstream: module from `Waves` to `Frames`, with an attribute ``dim``.
-        units: number of units; their centroids come from `fit` or a state dict.
+        units: number of units, also the only one of ``code_sizes``; their centroids come from
+            `fit` or a state dict.
         layer: number, in the upstream's frames, of the layer that is clustered.
     """
 
@@ -68,6 +69,7 @@ class UnitUpstream(nn.Module):
         self.upstream, self.layer = upstream, layer
         self.dim = int(upstream.dim)  # type: ignore[arg-type]
         self.units = Units(units, self.dim)
+        self.code_sizes = (units,)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Waves], seed: int = 0, at_most: int = 200_000) -> UnitUpstream:

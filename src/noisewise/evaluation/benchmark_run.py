@@ -1,0 +1,219 @@
+"""From a benchmark's recipe to ``results.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import nn
+
+from noisewise import files
+from noisewise.bundle import load
+from noisewise.components import build
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import Corpus, read_row
+from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
+from noisewise.errors import AudioError, BundleError
+from noisewise.evaluation.kept import Kept
+from noisewise.evaluation.pooling_benchmark import Benchmark, Figure, Plan, benchmark
+from noisewise.evaluation.pooling_report import Found, write_pooling_report
+from noisewise.evaluation.probes import ProbeSettings
+from noisewise.model import device_of
+from noisewise.noise.condition import Grid
+from noisewise.noise.corrupt import Corruptor
+from noisewise.recipe import BenchmarkRecipe, ProbeConfig, TaskConfig
+from noisewise.seeding import rng
+from noisewise.shards import corpus_digest
+from noisewise.types import Waves
+from noisewise.upstream.units import UnitUpstream
+
+UNIT_CLIPS = 2000
+"""Training clips, drawn by seed, whose frames are clustered to units."""
+
+
+def run_benchmark(
+    recipe: BenchmarkRecipe,
+    out: Path,
+    *,
+    root: Path | None = None,
+    init: Path | None = None,
+    device: str = "cpu",
+    workers: int = 0,
+    command: str = "",
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str, str, int], None] | None = None,
+) -> Found:
+    """Run every task of a benchmark; called again on the same folder, it goes on.
+
+    Args:
+        recipe: from `noisewise.recipe.load_any_recipe`.
+        out: folder of the results; new, or of the same recipe.
+        root: folder that the tasks' ``data.root`` are in; a task without one is in it itself.
+        init: run folder whose upstream is taken instead of the recipe's.
+        device: where the upstream runs.
+        workers: processes that read and corrupt clips; never changes the result.
+        command: shown in the report.
+        say: called with lines worth telling a user.
+        progress: called with the task, what is done, and the clips done.
+
+    Raises:
+        ConfigError: contradictory settings, or another benchmark in ``out``.
+        CorpusError: a corpus or its split is unusable.
+        BundleError: the run of ``init`` cannot be opened, or ``out`` cannot be written.
+    """
+    seed = recipe.seeds[0]
+    torch.manual_seed(seed)
+    if init is None:
+        upstream: nn.Module = build("upstream", recipe.upstream)
+        name = str(recipe.upstream.get("model", recipe.upstream["name"]))
+    else:
+        upstream, name = load(init).model.upstream, init.name
+    upstream = upstream.to(device).eval().requires_grad_(False)
+    settings = recipe.model_dump(exclude={"description"}) | {"init": name if init else None}
+    opened = {task.name: open_task(task, root, seed) for task in recipe.tasks}
+    settings["corpora"] = {task: corpus_digest(corpus.rows) for task, corpus in opened.items()}
+    try:
+        files.claim(out, "benchmark.json", settings, "a benchmark")
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written ({error})") from error
+    found: dict[str, Benchmark] = {}
+    for task in recipe.tasks:
+        corpus = opened[task.name]
+        folder = out / "tasks" / task.name
+        for line in corpus.skipped:
+            say(f"{task.name}: skipped {line}")
+        source = _with_units(upstream, recipe.units, corpus, Kept(folder), seed)
+        done = benchmark(
+            source,
+            corpus,
+            _plan(recipe, corpus, seed),
+            folder,
+            task=task.task,
+            name=f"{name} units={recipe.units}",
+            workers=workers,
+            progress=_told(progress, task.name),
+        )
+        found[task.name] = done
+        say(f"{task.name}: {done.clips}, {done.classes} classes, {len(done.skipped)} skipped")
+    try:
+        files.write_atomic(out / "results.json", _json(recipe, name, found))
+        write_pooling_report(out / "report.html", found, name, command)
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written ({error})") from error
+    return found
+
+
+def open_task(task: TaskConfig, root: Path | None, seed: int) -> Corpus:
+    """The corpus of a task, with splits: by clip where speakers are to be told apart."""
+    place = task.data.root
+    if root is not None:
+        place = str(root / (place or "."))
+    corpus = open_corpus(place, task.data.corpus, **task.data.options).checked()
+    if task.task == "identity" and "identity" not in corpus.labels:
+        return corpus.identification(seed, task.data.fractions)
+    return corpus.with_splits(seed, task.data.fractions)
+
+
+def _plan(recipe: BenchmarkRecipe, corpus: Corpus, seed: int) -> Plan:
+    test = corpus.split("test")
+    noises = by_name([s for spec in recipe.noise for s in open_noise(spec, test)])
+    rooms = by_name([s for spec in recipe.rooms for s in open_rooms(spec)])
+    grid = Grid(list(noises), recipe.snr_db if noises else [], list(rooms))
+    return Plan(
+        recipe.poolings,
+        recipe.learnt,
+        recipe.probes,
+        recipe.seeds,
+        grid.conditions(),
+        Corruptor(noises, rooms, seed, recipe.level),
+        _settings(recipe.probe),
+        _settings(recipe.learning),
+    )
+
+
+def _settings(config: ProbeConfig) -> ProbeSettings:
+    return ProbeSettings(**config.model_dump())
+
+
+def _with_units(
+    upstream: nn.Module, units: int | None, corpus: Corpus, kept: Kept, seed: int
+) -> nn.Module:
+    """The upstream with k-means units of the training clips as codes, if units are asked for."""
+    if units is None:
+        return upstream
+    device = device_of(upstream)
+    wrapped = UnitUpstream(upstream, units).to(device).eval()
+    stored = kept.get("units")
+    if stored is not None:
+        wrapped.units.centroids.copy_(torch.from_numpy(stored["centroids"]))
+        return wrapped
+    train = corpus.split("train")
+    chosen = np.sort(rng(seed, "units").permutation(len(train))[:UNIT_CLIPS])
+    wrapped.fit((w.to(device) for w in _readable(train.select(chosen.tolist()))), seed)
+    kept.put("units", {"centroids": wrapped.units.centroids.cpu().numpy()})
+    return wrapped
+
+
+def _readable(rows: datasets.Dataset) -> Any:
+    """One batch a clip; unreadable ones are listed by the passes over the corpus."""
+    for row in rows:
+        try:
+            yield Waves.collate([read_row(row)])
+        except AudioError:
+            continue
+
+
+def _told(
+    progress: Callable[[str, str, int], None] | None, task: str
+) -> Callable[[str, int], None] | None:
+    return None if progress is None else lambda what, n: progress(task, what, n)
+
+
+def _json(recipe: BenchmarkRecipe, upstream: str, found: Found) -> bytes:
+    tasks = [
+        {
+            "name": name,
+            "task": b.task,
+            "corpus": b.corpus,
+            "classes": b.classes,
+            "clips": b.clips,
+            "test_speakers": b.speakers,
+            "skipped": [{"id": id_, "reason": reason} for id_, reason in b.skipped],
+        }
+        for name, b in found.items()
+    ]
+    rows = [_row(name, cell) for name, b in found.items() for cell in b.figures]
+    content = {
+        "recipe": recipe.recipe,
+        "upstream": upstream,
+        "units": recipe.units,
+        "seeds": recipe.seeds,
+        "tasks": tasks,
+        "rows": rows,
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _row(task: str, cell: Figure) -> dict[str, Any]:
+    condition = cell.condition
+    row: dict[str, Any] = {
+        "task": task,
+        "pooling": cell.pooling,
+        "method": cell.method,
+        "noise": condition.noise,
+        "snr_db": condition.snr_db,
+        "rir": condition.rir,
+        "n": cell.n,
+        "accuracy": round(cell.accuracy, 6),
+        "interval": [round(x, 6) for x in cell.interval],
+        "seeds": [round(x, 6) for x in cell.seeds],
+    }
+    if cell.gain is not None:
+        row["gain"] = round(cell.gain[0], 6)
+        row["gain_interval"] = [round(x, 6) for x in cell.gain[1]]
+    return row

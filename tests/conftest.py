@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 from safetensors.torch import save_file
+from torch import nn
 
 from noisewise import audio
 from noisewise.seeding import rng
@@ -166,3 +169,83 @@ def hub_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def published_res() -> Callable[..., OrderedDict[str, torch.Tensor]]:
+    """``published_res(layers, maps)``: a checkpoint as the authors of triplet-kws write it."""
+
+    def make(layers: int = 13, maps: int = 4) -> OrderedDict[str, torch.Tensor]:
+        draw = torch.Generator().manual_seed(0)
+        state = OrderedDict()
+        for i in range(layers + 1):
+            state[f"conv{i}.weight"] = torch.randn(maps, maps if i else 1, 3, 3, generator=draw)
+            if i:
+                state[f"bn{i}.running_mean"] = torch.randn(maps, generator=draw)
+                state[f"bn{i}.running_var"] = torch.rand(maps, generator=draw) + 0.5
+                state[f"bn{i}.num_batches_tracked"] = torch.tensor(7)
+        return state
+
+    return make
+
+
+FAIRSEQ_ARGS = {
+    "arch": "wav2vec",
+    "conv_feature_layers": "[(8, 10, 5), (8, 8, 4)] + [(8, 4, 2)] * 3",
+    "conv_aggregator_layers": "[(8, 2, 1), (8, 3, 1), (8, 4, 1)]",
+    "log_compression": True,
+    "skip_connections_agg": True,
+    "residual_scale": 0.5,
+}
+
+
+class FairseqWav2Vec(nn.Module):
+    """The blocks as fairseq nests them, so that names and order of weights are its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_extractor, self.feature_aggregator = nn.Module(), nn.Module()
+        blocks, channels = [], 1
+        for size, kernel, stride in [(8, 10, 5), (8, 8, 4), (8, 4, 2), (8, 4, 2), (8, 4, 2)]:
+            conv = nn.Conv1d(channels, size, kernel, stride, bias=False)
+            blocks.append(nn.Sequential(conv, nn.Dropout(0), nn.GroupNorm(1, size), nn.ReLU()))
+            channels = size
+        self.feature_extractor.conv_layers = nn.ModuleList(blocks)
+        self.feature_aggregator.conv_layers = nn.ModuleList(
+            nn.Sequential(nn.ReplicationPad1d((k - 1, 0)), nn.Conv1d(8, 8, k), nn.Dropout(0),
+                          nn.GroupNorm(1, 8), nn.ReLU())
+            for k in (2, 3, 4)
+        )  # fmt: skip
+        self.wav2vec_predictions = nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 1, samples) -> (batch, channels, frames)."""
+        for block in self.feature_extractor.conv_layers:
+            x = block(x)
+        x = torch.log(x.abs() + 1)
+        for block in self.feature_aggregator.conv_layers:
+            x = (block(x) + x) * 0.5**0.5
+        return x
+
+
+@pytest.fixture
+def fairseq_wav2vec() -> nn.Module:
+    """A small network as fairseq has it, with weights that show."""
+    torch.manual_seed(0)
+    network = FairseqWav2Vec().eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return network
+
+
+@pytest.fixture
+def fairseq_checkpoint(fairseq_wav2vec: nn.Module) -> Callable[..., Path]:
+    """``fairseq_checkpoint(path, **changes)``: that network's checkpoint, as fairseq writes it."""
+
+    def write(path: Path, **changes: Any) -> Path:
+        args = argparse.Namespace(**FAIRSEQ_ARGS | changes)
+        content = {"args": args, "model": fairseq_wav2vec.state_dict(), "extra": {"epoch": 3}}
+        torch.save(content, path)
+        return path
+
+    return write

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import noisewise
-from noisewise.bundle import seen_key
+from noisewise.bundle import build_model, seen_key
+from noisewise.decision.neighbours import Neighbours
 from noisewise.errors import BundleError
+from noisewise.recipe import ModelConfig
 
 FILES = ["README.md", "config.json", "decision.safetensors", "labels.json", "model.safetensors"]
 
@@ -186,3 +188,22 @@ def test_the_seed_fixes_the_weights(toy_settings, tmp_path):
     )
     one, two = (train(recipe, tmp_path / name).model.state_dict() for name in "ab")
     assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_run_opens_without_the_model_it_started_from(hub_folder, tmp_path):
+    folder = hub_folder("wav2vec2-base")
+    config = ModelConfig(
+        upstream={"name": "selfsupervised", "model": str(folder), "layers": [0, 2], "mean": False},
+        backend={"name": "pooled", "mix": True},
+    )
+    model = build_model(config, 0).eval()
+    rule = Neighbours([], np.zeros((0, model.backend.dim), np.float32), np.zeros(0, np.int64))
+    bundle = noisewise.Bundle(config, model, "keyword", rule)
+    clips = [np.random.default_rng(i).standard_normal(4000 + i).astype("f4") for i in range(2)]
+    expected = bundle.embed(clips)
+    noisewise.save(bundle, tmp_path / "run")
+    shutil.rmtree(folder)
+    again = noisewise.load(tmp_path / "run")
+    assert np.array_equal(again.embed(clips), expected)
+    assert str(folder) not in (tmp_path / "run" / "config.json").read_text()
+    assert again.config.upstream["layers"] == [0, 2]

@@ -59,10 +59,11 @@ def test_vectors_are_those_of_the_run(straight, corpus, opener):
 
 
 @pytest.mark.parametrize("how", [{"processes": 2}, {"ray": True, "processes": 2}])
-def test_several_processes_make_the_same_bytes(straight, corpus, opener, tmp_path, how):
+def test_several_processes_make_the_same_bytes(request, straight, corpus, opener, tmp_path, how):
     if "ray" in how:
         ray = pytest.importorskip("ray", reason="needs noisewise[ray]")
         ray.init(num_cpus=2, include_dashboard=False, ignore_reinit_error=True)
+        request.addfinalizer(ray.shutdown)
     done = []
     embed_corpus(opener, corpus, tmp_path / "out", size=25, progress=done.append, **how)
     assert sum(done) == len(corpus.rows)

@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from noisewise.errors import ConfigError
-from noisewise.recipe import load_recipe, shipped
+from noisewise.recipe import BenchmarkRecipe, Recipe, load_any_recipe, load_recipe, shipped
+
+TRAINING = [name for name in shipped() if isinstance(load_any_recipe(name), Recipe)]
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", TRAINING)
 def test_shipped_recipes_load_and_build(name):
     from noisewise.bundle import build_model
     from noisewise.components import build
@@ -23,6 +25,20 @@ def test_shipped_recipes_load_and_build(name):
         for spec in phase.objective:
             build("term", spec)
         build("optimizer", phase.optimizer, params=list(model.parameters()))
+
+
+def test_shipped_benchmarks_load_and_build():
+    from noisewise.components import build
+
+    assert set(shipped()) - set(TRAINING) == {"pooling-benchmark"}
+    recipe = load_any_recipe("pooling-benchmark")
+    assert isinstance(recipe, BenchmarkRecipe)
+    assert recipe.recipe == "pooling-benchmark"
+    upstream = build("upstream", recipe.upstream)
+    for spec in (recipe.poolings | recipe.learnt).values():
+        build("pooling", spec, dim=upstream.dim, moments=None, counts=None, sizes=(3,))
+    with pytest.raises(ConfigError, match="a pooling-benchmark, which trains no model"):
+        load_recipe("pooling-benchmark")
 
 
 @pytest.mark.parametrize("name", shipped())

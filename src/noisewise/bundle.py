@@ -181,7 +181,8 @@ def build_model(config: ModelConfig, classes: int) -> SpeechModel:
         ConfigError: an unknown component or option.
     """
     upstream = build("upstream", config.upstream)
-    backend = build("backend", config.backend, dim=upstream.dim)
+    layers = getattr(upstream, "depth", 1)
+    backend = build("backend", config.backend, dim=upstream.dim, layers=layers)
     heads = {}
     if config.head is not None:
         heads["label"] = build("head", config.head, dim=backend.dim, classes=classes)
@@ -196,6 +197,7 @@ def save(bundle: Bundle, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     decision = bundle.decision
+    own = self_contained(bundle.config, bundle.model)
     state = {k: v.detach().cpu().contiguous() for k, v in bundle.model.state_dict().items()}
     arrays = {k: np.ascontiguousarray(v) for k, v in decision.state().items()}
     contents: dict[str, bytes] = {
@@ -208,7 +210,7 @@ def save(bundle: Bundle, folder: Path | str) -> Path:
         "format": FORMAT,
         "noisewise": __version__,
         "task": bundle.task,
-        "model": bundle.config.model_dump(),
+        "model": own.model_dump(),
         "decision": {
             "name": decision.name,
             "options": decision.options(),
@@ -228,6 +230,18 @@ def save(bundle: Bundle, folder: Path | str) -> Path:
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written ({error})") from error
     return folder
+
+
+def self_contained(config: ModelConfig, model: SpeechModel) -> ModelConfig:
+    """The configuration with an upstream that is built without the files it was read from.
+
+    An upstream that reads weights of others (by a hub id, say) has an attribute ``spec`` with the
+    options that build it empty; the run folder's own weights fill it.
+    """
+    spec = getattr(model.upstream, "spec", None)
+    if spec is None:
+        return config
+    return config.model_copy(update={"upstream": {"name": config.upstream["name"], **spec}})
 
 
 def load(folder: Path | str, device: str = "cpu") -> Bundle:

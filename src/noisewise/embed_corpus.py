@@ -116,7 +116,7 @@ def embed_corpus(
     claim(out, settings)
     missing = missing_shards(out, settings)
     count = progress or (lambda n: None)
-    count(len(rows) - sum(_rows_of(settings, number) for number in missing))
+    count(len(rows) - sum(settings.rows_in(number) for number in missing))
     worker = ShardWorker(opener, rows, out, settings, bf16)
     if ray:
         _on_ray(worker, missing, processes, count)
@@ -129,10 +129,6 @@ def embed_corpus(
             for done in pool.imap_unordered(_work, missing):
                 count(done)
     return settings
-
-
-def _rows_of(settings: Settings, number: int) -> int:
-    return min(settings.size, settings.rows - number * settings.size)
 
 
 class ShardWorker:
@@ -152,7 +148,7 @@ class ShardWorker:
         device = self.opener.device.partition(":")[0]
         with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             write_shard(self._model, self.rows, number, self.out, self.settings, progress)
-        return _rows_of(self.settings, number)
+        return self.settings.rows_in(number)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """For Ray: ``{"shard": number}`` -> ``{"rows": count}``."""
@@ -183,10 +179,11 @@ def _on_ray(
         raise ConfigError("--ray needs Ray: pip install 'noisewise[ray]'") from error
     if not missing:
         return
-    jobs = ray.data.from_items([{"shard": number} for number in missing])
+    jobs = [{"shard": number} for number in missing]
+    # a pool that grows: one of a fixed size can take every core and starve what feeds it
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=processes)
     arguments = (worker.opener, worker.rows, worker.out, worker.settings, worker.bf16)
-    done = jobs.repartition(len(missing)).map(
-        ShardWorker, fn_constructor_args=arguments, concurrency=processes
-    )
+    rows = ray.data.from_items(jobs, override_num_blocks=len(jobs))
+    done = rows.map(ShardWorker, fn_constructor_args=arguments, compute=pool)
     for row in done.iter_rows():
         count(int(row["rows"]))

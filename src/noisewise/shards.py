@@ -60,6 +60,10 @@ class Settings:
         """How many shards there will be."""
         return -(-self.rows // self.size)
 
+    def rows_in(self, shard: int) -> int:
+        """Rows of the corpus that shard number ``shard`` is made of."""
+        return min(self.size, self.rows - shard * self.size)
+
 
 def corpus_digest(rows: datasets.Dataset) -> str:
     """Hash of everything in the rows except decoded audio."""

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisewise.backend.pooled import POOLINGS, PooledEmbedding
+from noisewise.backend.pooled import PooledEmbedding
 from noisewise.errors import ConfigError
 from noisewise.seeding import torch_rng
 from noisewise.types import Frames
@@ -47,6 +47,24 @@ def test_silence_gives_zeros_not_nan():
     assert not PooledEmbedding(4)(Frames(torch.zeros(1, 2, 3, 4), torch.tensor([3, 1]))).any()
 
 
-def test_unknown_pooling():
-    with pytest.raises(ConfigError, match=f"unknown pooling 'max'; known: {', '.join(POOLINGS)}"):
-        PooledEmbedding(4, pooling="max")
+def test_a_learnt_mix_of_layers():
+    batch = frames(layers=3)
+    backend = PooledEmbedding(4, layers=3, mix=True)
+    mean = Frames(batch.values.mean(0, keepdim=True), batch.lengths)
+    torch.testing.assert_close(backend(batch), PooledEmbedding(4)(mean))
+    with torch.no_grad():
+        backend.mix.copy_(torch.tensor([-100.0, 100.0, -100.0]))
+    middle = Frames(batch.values[1:2], batch.lengths)
+    torch.testing.assert_close(backend(batch), PooledEmbedding(4)(middle))
+    backend(batch)[0, 0].backward()
+    assert backend.mix.grad is not None
+
+
+def test_any_pooling_by_name_and_options():
+    batch = frames()
+    assert PooledEmbedding(4, pooling="statistics").dim == 8
+    assert PooledEmbedding(4, {"name": "channel_attentive", "bottleneck": 2})(batch).shape == (3, 8)
+    with pytest.raises(ConfigError, match="unknown pooling 'last'; known: all_squash, att"):
+        PooledEmbedding(4, pooling="last")
+    with pytest.raises(ConfigError, match="needs codes"):
+        PooledEmbedding(4, pooling="local")(batch)

@@ -1,7 +1,6 @@
 """``noisewise import``: published weights become a run folder."""
 
 import re
-from collections import OrderedDict
 
 import pytest
 import torch
@@ -9,23 +8,12 @@ import torch
 import noisewise as package
 
 
-def published(maps=4, layers=13):
-    """A checkpoint in the authors' layout, with random weights."""
-    generator = torch.Generator().manual_seed(0)
-    state = OrderedDict()
-    for i in range(layers + 1):
-        state[f"conv{i}.weight"] = torch.randn(maps, maps if i else 1, 3, 3, generator=generator)
-        if i:
-            state[f"bn{i}.running_mean"] = torch.randn(maps, generator=generator)
-            state[f"bn{i}.running_var"] = torch.rand(maps, generator=generator) + 0.5
-            state[f"bn{i}.num_batches_tracked"] = torch.tensor(7)
-    return state
-
-
 @pytest.mark.parametrize(("layers", "name"), [(6, "res8"), (13, "res15")])
-def test_import_then_enroll_then_predict(noisewise, toy_corpus, clips, tmp_path, layers, name):
+def test_import_then_enroll_then_predict(
+    published_res, noisewise, toy_corpus, clips, tmp_path, layers, name
+):
     file, out = tmp_path / "weights.pt", tmp_path / "run"
-    torch.save(published(layers=layers), file)
+    torch.save(published_res(layers=layers), file)
     done = noisewise("import", "triplet-kws", file, "--out", out)
     assert (done.status, done.out) == (0, "")
     assert f"next: noisewise enroll {out} --data CORPUS" in done.err
@@ -40,7 +28,7 @@ def test_import_then_enroll_then_predict(noisewise, toy_corpus, clips, tmp_path,
     assert '"nearest": "' in noisewise("predict", out, clips[0]).out
 
 
-def test_refusals(noisewise, tmp_path):
+def test_refusals(published_res, noisewise, tmp_path):
     file, out = tmp_path / "weights.pt", tmp_path / "run"
     assert (
         "none.pt" in noisewise("import", "triplet-kws", tmp_path / "none.pt", "--out", out).refusal
@@ -48,7 +36,7 @@ def test_refusals(noisewise, tmp_path):
     file.write_bytes(b"not a checkpoint")
     assert str(file) in noisewise("import", "triplet-kws", file, "--out", out).refusal
     assert not out.exists()
-    torch.save(published(layers=6), file)
+    torch.save(published_res(layers=6), file)
     assert noisewise("import", "triplet-kws", file, "--out", out).status == 0
     again = noisewise("import", "triplet-kws", file, "--out", out)
     assert "holds a finished run" in again.refusal
@@ -56,12 +44,23 @@ def test_refusals(noisewise, tmp_path):
     assert noisewise("import", "triplet-kws", file).status == 2
 
 
-def test_an_imported_run_without_classes(noisewise, toy_corpus, clips, tmp_path):
+def test_an_imported_run_without_classes(published_res, noisewise, toy_corpus, clips, tmp_path):
     file, out = tmp_path / "weights.pt", tmp_path / "run"
-    torch.save(published(layers=6), file)
+    torch.save(published_res(layers=6), file)
     noisewise("import", "triplet-kws", file, "--out", out)
     assert "enroll clips first" in noisewise("predict", out, clips[0]).refusal
     assert noisewise("evaluate", out, "--data", toy_corpus, "--workers", 0).status == 2
+
+
+def test_wav2vec_of_fairseq(fairseq_checkpoint, noisewise, toy_corpus, clips, tmp_path):
+    file, out = fairseq_checkpoint(tmp_path / "w.pt"), tmp_path / "run"
+    done = noisewise("import", "wav2vec1", file, "--out", out, "--task", "keyword")
+    assert (done.status, done.out) == (0, "")
+    assert package.load(out).config.upstream["name"] == "wav2vec1"
+    assert noisewise("enroll", out, "--data", toy_corpus).status == 0
+    assert '"nearest": "' in noisewise("predict", out, clips[0]).out
+    done = noisewise("embed", out, toy_corpus, "--out", tmp_path / "vectors")
+    assert done.status == 0, done.err
 
 
 @pytest.mark.slow

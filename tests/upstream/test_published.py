@@ -12,27 +12,14 @@ from noisewise.upstream.published import read_triplet_kws
 from noisewise.upstream.res import Res8, Res15
 
 
-def published(layers=13, maps=4):
-    """A checkpoint as the authors' code writes it."""
-    generator = torch.Generator().manual_seed(0)
-    state = OrderedDict()
-    for i in range(layers + 1):
-        state[f"conv{i}.weight"] = torch.randn(maps, maps if i else 1, 3, 3, generator=generator)
-        if i:
-            state[f"bn{i}.running_mean"] = torch.randn(maps, generator=generator)
-            state[f"bn{i}.running_var"] = torch.rand(maps, generator=generator)
-            state[f"bn{i}.num_batches_tracked"] = torch.tensor(7)
-    return state
-
-
 def saved(path, content, **options):
     torch.save(content, path, **options)
     return path
 
 
 @pytest.mark.parametrize("zipped", [True, False])  # the authors' files are not
-def test_res15_is_read_tensor_by_tensor(tmp_path, zipped):
-    theirs = published()
+def test_res15_is_read_tensor_by_tensor(published_res, tmp_path, zipped):
+    theirs = published_res()
     file = saved(tmp_path / "a.pt", theirs, _use_new_zipfile_serialization=zipped)
     options, state = read_triplet_kws(file)
     assert options == {"name": "res15", "maps": 4}
@@ -42,8 +29,8 @@ def test_res15_is_read_tensor_by_tensor(tmp_path, zipped):
     assert state["norms.12.num_batches_tracked"] == 7
 
 
-def test_res8_kernels_become_mel_by_time(tmp_path):
-    theirs = published(layers=6)
+def test_res8_kernels_become_mel_by_time(published_res, tmp_path):
+    theirs = published_res(layers=6)
     options, state = read_triplet_kws(str(saved(tmp_path / "a.pt", theirs)))
     assert options == {"name": "res8", "maps": 4}
     Res8(maps=4).load_state_dict(state, strict=True)
@@ -75,8 +62,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("message", BROKEN)
-def test_anything_else_is_refused_by_name(tmp_path, message):
-    state = published()
+def test_anything_else_is_refused_by_name(published_res, tmp_path, message):
+    state = published_res()
     BROKEN[message](state)
     file = saved(tmp_path / "broken.pt", state)
     with pytest.raises(BundleError, match=message) as caught:
@@ -93,13 +80,13 @@ class Attack:
 
 
 @pytest.mark.parametrize("how", ["pickle", "torch zip", "torch legacy", "hidden in a checkpoint"])
-def test_a_malicious_pickle_does_not_run(tmp_path, how):
+def test_a_malicious_pickle_does_not_run(published_res, tmp_path, how):
     proof, file = tmp_path / "ran", tmp_path / "evil.pt"
     attack = Attack(f"touch {proof}")
     if how == "pickle":
         file.write_bytes(pickle.dumps(attack))
     elif how == "hidden in a checkpoint":
-        saved(file, OrderedDict(published(), **{"conv0.bias": attack}))
+        saved(file, OrderedDict(published_res(), **{"conv0.bias": attack}))
     else:
         saved(file, attack, _use_new_zipfile_serialization=how == "torch zip")
     with pytest.raises(BundleError, match="not a plain dictionary of tensors"):
@@ -118,8 +105,8 @@ def test_files_that_are_no_checkpoint(tmp_path, content):
         read_triplet_kws(file)
 
 
-def test_a_truncated_checkpoint(tmp_path):
-    file = saved(tmp_path / "a.pt", published(), _use_new_zipfile_serialization=False)
+def test_a_truncated_checkpoint(published_res, tmp_path):
+    file = saved(tmp_path / "a.pt", published_res(), _use_new_zipfile_serialization=False)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BundleError):
         read_triplet_kws(file)

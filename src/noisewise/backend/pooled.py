@@ -1,9 +1,10 @@
-"""The plain back end: pool the frames of the last layer, project if asked, scale to unit length."""
+"""The plain back end: mix layers, pool frames, project if asked, scale to unit length."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from noisewise.components import build
@@ -18,15 +19,24 @@ class PooledEmbedding(nn.Module):
         dim: size of the upstream's frames.
         pooling: name of a pooling, or ``{"name": ..., **its options}``.
         projection: size of a linear layer after pooling; None for none.
+        layers: how many layers the upstream gives.
+        mix: pool a weighted mean of all layers, its weights learnt (Yang et al., SUPERB, arXiv
+            2105.01051); else the last one.
 
     Raises:
         ConfigError: unknown pooling, or an option that it does not have.
     """
 
     def __init__(
-        self, dim: int, pooling: str | dict[str, Any] = "average", projection: int | None = None
+        self,
+        dim: int,
+        pooling: str | dict[str, Any] = "average",
+        projection: int | None = None,
+        layers: int = 1,
+        mix: bool = False,
     ) -> None:
         super().__init__()
+        self.mix = nn.Parameter(torch.zeros(layers)) if mix else None
         spec = {"name": pooling} if isinstance(pooling, str) else pooling
         self.pooling: Pooling = build("pooling", spec, dim=dim)
         self.projection = nn.Linear(self.pooling.dim, projection) if projection else nn.Identity()
@@ -34,6 +44,9 @@ class PooledEmbedding(nn.Module):
 
     def forward(self, frames: Frames) -> Tensor:
         """(batch, dim) float32 embeddings of unit Euclidean length."""
-        pooled = self.pooling(frames.values[-1].float(), frames.lengths, frames.codes)
+        values = frames.values[-1].float()
+        if self.mix is not None:
+            values = torch.einsum("l,lbtd->btd", self.mix.softmax(0), frames.values.float())
+        pooled = self.pooling(values, frames.lengths, frames.codes)
         # autocast would leave the projection in 16 bits
         return nn.functional.normalize(self.projection(pooled).float(), dim=1)

@@ -107,7 +107,7 @@ def store_frames(
     model = SpeechModel(upstream, nn.Identity()).eval()
     missing = missing_shards(folder, settings)
     if progress is not None:
-        progress((settings.shards - len(missing)) * settings.size)
+        progress(settings.rows - sum(map(settings.rows_in, missing)))
     for number in missing:
         write_shard(model, rows, number, folder, settings, progress)
     return FrameTable(folder, rows, settings)

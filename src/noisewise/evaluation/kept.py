@@ -46,7 +46,7 @@ class Kept:
         path = self._path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+            write_atomic(path, save({k: np.asarray(v, order="C") for k, v in arrays.items()}))
         except OSError as error:
             raise BundleError(f"{path}: cannot be written ({error})") from error
 

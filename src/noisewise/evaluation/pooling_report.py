@@ -194,7 +194,7 @@ def _gain(cell: Figure | None) -> Html:
 
 
 def _examples(found: Found) -> Html:
-    parts = []
+    parts: list[Html] = []
     for number, (task, benchmark) in enumerate(found.items()):
         example = benchmark.example
         if example is None or not example.weights:

@@ -110,6 +110,11 @@ class SelfSupervisedUpstream(nn.Module):
         }
 
     @property
+    def depth(self) -> int:
+        """How many layers `forward` gives."""
+        return 1 if self.mean else len(self.layers)
+
+    @property
     def code_sizes(self) -> tuple[int, ...] | None:
         """Number of codes in each group, None where the model has no quantiser."""
         return None if self.codes is None else (self.codes[1],) * self.codes[0]

@@ -1,0 +1,122 @@
+"""A benchmark's recipe, end to end: the same results again, whatever the workers or stops."""
+
+import json
+
+import pytest
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation import benchmark_run as module
+from noisewise.evaluation.benchmark_run import open_task, run_benchmark
+from noisewise.recipe import DataConfig, TaskConfig, load_any_recipe
+
+FRACTIONS = [0.5, 0.2, 0.3]
+QUICK = {
+    "seeds": [0, 1],
+    "upstream.mels": 16,
+    "units": 8,
+    "poolings": {"average": {"name": "average"}, "VQ-LP": {"name": "local"}},
+    "learnt": {"SAP": {"name": "self_attentive"}},
+    "probe": {"epochs": 3, "lrs": [0.01], "decays": [0]},
+    "learning": {"epochs": 2, "lrs": [0.01], "decays": [0]},
+    "snr_db": [0],
+    "tasks": [
+        {"name": "word", "task": "keyword", "data": {"fractions": FRACTIONS}},
+        {"name": "who", "task": "identity", "data": {"root": "hum/..", "fractions": FRACTIONS}},
+    ],
+}
+
+
+def recipe(**changes):
+    return load_any_recipe("pooling-benchmark", QUICK | changes)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, toy_corpus):
+    """Three words of six speakers, each word four times, so that speakers can be told apart."""
+    root = tmp_path_factory.mktemp("few")
+    for word in ("fall", "hum", "rise"):
+        (root / word).mkdir()
+        for clip in sorted((toy_corpus / word).glob("voice1*_nohash_*.wav")):
+            speaker, _, take = clip.stem.partition("_nohash_")
+            for copy in range(2):
+                name = f"{speaker}_nohash_{int(take) + 2 * copy}.wav"
+                (root / word / name).write_bytes(clip.read_bytes())
+    (root / "hum" / "voice1_nohash_9.wav").write_bytes(b"RIFF")
+    return root
+
+
+@pytest.fixture(scope="module")
+def straight(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight") / "out"
+    said, seen = [], []
+    found = run_benchmark(
+        recipe(), out, root=corpus, say=said.append, progress=lambda *call: seen.append(call)
+    )
+    return out, found, said, seen
+
+
+def test_results_and_report_are_written(straight):
+    out, found, said, seen = straight
+    results = json.loads((out / "results.json").read_text())
+    assert [task["name"] for task in results["tasks"]] == ["word", "who"]
+    assert {row["pooling"] for row in results["rows"]} == {"average", "VQ-LP", "SAP"}
+    assert {(row["noise"], row["snr_db"]) for row in results["rows"]} == {
+        (None, None), ("pink", 0),
+    }  # fmt: skip
+    for row in results["rows"]:
+        assert len(row["seeds"]) == (1 if row["method"] == "1-nn" else 2)
+        assert ("gain" in row) == (row["pooling"] != "average")
+    who = results["tasks"][1]
+    assert (who["classes"], who["test_speakers"]) == (11, 0)
+    assert any("voice1_nohash_9" in line for line in said)
+    assert "Where poolings listen" in (out / "report.html").read_text()
+    assert {call[0] for call in seen} == {"word", "who"}
+    assert found["word"].example.weights.keys() == {"average", "VQ-LP", "SAP, seed 0"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_again(straight, corpus, tmp_path, workers):
+    run_benchmark(recipe(), tmp_path / "out", root=corpus, workers=workers)
+    again = (tmp_path / "out" / "results.json").read_bytes()
+    assert again == (straight[0] / "results.json").read_bytes()
+
+
+def test_stopped_at_any_step_it_goes_on(straight, corpus, tmp_path, monkeypatch):
+    put, calls = module.Kept.put, []
+
+    def stop(self, name, arrays):
+        put(self, name, arrays)
+        calls.append(name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Kept, "put", stop)
+        while not (tmp_path / "out" / "results.json").is_file():
+            try:
+                run_benchmark(recipe(), tmp_path / "out", root=corpus)
+            except KeyboardInterrupt:
+                continue
+    assert len(calls) == len(set(calls)) * 2 // 1 == 2 * 8  # each step of both tasks, once
+    again = (tmp_path / "out" / "results.json").read_bytes()
+    assert again == (straight[0] / "results.json").read_bytes()
+
+
+def test_another_benchmark_in_the_folder_is_refused(straight, corpus):
+    with pytest.raises(ConfigError, match="holds a benchmark with another snr_db"):
+        run_benchmark(recipe(snr_db=[5]), straight[0], root=corpus)
+
+
+def test_the_upstream_of_a_run(corpus, toy_run, tmp_path):
+    changes = {"learnt": {}, "noise": [], "snr_db": [], "units": 4, "tasks": QUICK["tasks"][:1]}
+    found = run_benchmark(recipe(**changes), tmp_path / "out", root=corpus, init=toy_run)
+    assert found["word"].figures[0].accuracy > 0.6  # trained on these words
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["upstream"] == "toy"
+
+
+def test_identity_splits_clips_and_other_tasks_speakers(corpus):
+    data = DataConfig(root=str(corpus), fractions=FRACTIONS)
+    by_clip = open_task(TaskConfig(name="x", task="identity", data=data), None, 0)
+    by_speaker = open_task(TaskConfig(name="x", task="keyword", data=data), None, 0)
+    assert by_clip.task == "identity"
+    speakers = [set(by_speaker.split(s)["speaker"][:]) for s in ("train", "test")]
+    assert not set.intersection(*speakers)

@@ -16,6 +16,8 @@ TITLES = {
     "bench_mixing": "Mixing noise into a batch",
     "bench_res15": "Res15 inference",
     "bench_phonetic": "Phonetic neighbours",
+    "bench_embedding": "Self-supervised frames to pooled vector",
+    "bench_pooling": "Poolings",
 }
 
 

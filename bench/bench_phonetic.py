@@ -22,6 +22,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from bench.measure import status_mb
 from noisewise.sampling.phonetic import codes, neighbours
 from noisewise.seeding import rng
 
@@ -89,17 +90,11 @@ def _row(size: int) -> dict[str, object]:
 
 def _measure(side: str, size: int) -> dict[str, object]:
     names = words(size)
-    before, start = _status_mb("VmRSS"), time.perf_counter()
+    before, start = status_mb("VmRSS"), time.perf_counter()
     found = neighbours(names, KEPT) if side == "ours" else _full(names)
     taken = time.perf_counter() - start
     digest = hashlib.sha256(found.astype(np.int64).tobytes()).hexdigest()
-    return {"ms": taken * 1e3, "mb": _status_mb("VmHWM") - before, "hash": digest}
-
-
-def _status_mb(field: str) -> float:
-    """A field of this process's memory status; unlike getrusage's peak it starts at exec."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+    return {"ms": taken * 1e3, "mb": status_mb("VmHWM") - before, "hash": digest}
 
 
 if __name__ == "__main__":

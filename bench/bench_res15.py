@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import os
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.measure import paired
 from noisewise import audio
 from noisewise.features import LogMel
 from noisewise.seeding import rng
@@ -28,7 +26,7 @@ from noisewise.upstream.fast import FastRes, accelerate
 from noisewise.upstream.published import read_triplet_kws
 from noisewise.upstream.res import Res15
 
-BATCHES, REPEATS, TRAINING_BATCH = (1, 16, 64), 7, 16
+BATCHES, TRAINING_BATCH = (1, 16, 64), 16
 
 
 def run() -> list[dict[str, object]]:
@@ -52,7 +50,7 @@ def _inference(encoder: Res15, features: Tensor, precision: str, source: str) ->
             return net(features, lengths).values[0].mean(1)
 
     cosine = F.cosine_similarity(embed(fast), embed(encoder))
-    ours, peer = _paired(lambda: embed(fast), lambda: embed(encoder))
+    ours, peer = paired(lambda: embed(fast), lambda: embed(encoder))
     return _row(
         f"Res15 (45 maps) embedding in {got}, batch of {len(features)} x 1 s",
         ours,
@@ -72,7 +70,7 @@ def _training(features: Tensor, maps: int, pool: tuple[int, int]) -> dict[str, o
             values = net(features, lengths).values
         values.square().mean().backward()
 
-    ours, peer = _paired(lambda: step(True), lambda: step(False), repeats=3)
+    ours, peer = paired(lambda: step(True), lambda: step(False), repeats=3)
     return _row(
         f"Res15 ({maps} maps, pool {pool}) forward and backward, batch of {len(features)} x 1 s",
         ours,
@@ -91,20 +89,6 @@ def _row(case: str, ours: float, peer: float, name: str, note: str) -> dict[str,
         "peer": name,
         "note": note,
     }
-
-
-def _paired(
-    ours: Callable[[], object], peer: Callable[[], object], repeats: int = REPEATS
-) -> tuple[float, float]:
-    """Medians in ms of runs that take turns, after one of each to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(repeats + 1):
-        for side, call in zip(times, (ours, peer), strict=True):
-            start = time.perf_counter()
-            call()
-            if number:
-                side.append((time.perf_counter() - start) * 1e3)
-    return median(times[0]), median(times[1])
 
 
 def _material() -> tuple[Res15, Tensor, str]:

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor
 
+from bench.measure import status_mb
 from noisewise.losses.triplet import TripletLoss
 
 SIZES, PER_CLASS, DIM, MARGIN = (256, 512, 1024), 8, 64, 0.5
@@ -102,7 +102,7 @@ def _row(size: int) -> dict[str, object]:
 
 def _measured_mb(which: str, size: int) -> float | None:
     """Peak MB of one step in its own process; None if it fails within the allowed space."""
-    command = [sys.executable, str(Path(__file__).resolve()), which, str(size)]
+    command = [sys.executable, "-m", "bench.bench_triplet", which, str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else None
 
@@ -113,15 +113,9 @@ def _peak_of_step(which: str, size: int) -> float:
     torch.set_num_threads(1)
     _step(loss, *_batch(2 * PER_CLASS))  # libraries load what they load lazily
     x, labels = _batch(size)
-    before = _status_mb("VmRSS")
+    before = status_mb("VmRSS")
     _step(loss, x, labels)
-    return _status_mb("VmHWM") - before
-
-
-def _status_mb(field: str) -> float:
-    """A field of this process's memory status; unlike getrusage's peak it starts at exec."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+    return status_mb("VmHWM") - before
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import tomllib
-from collections import OrderedDict
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from noisewise import audio
 from noisewise.__main__ import COMMANDS, main
 from noisewise.cli import make_parser, split_overrides
 from noisewise.noise.generate import generate
-from noisewise.recipe import load_recipe
+from noisewise.recipe import Recipe, load_any_recipe
 from noisewise.seeding import rng
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +33,10 @@ OTHERS = [
 QUICK = [
     "--model.upstream.encoder.maps", "4", "--data.fractions", "[0.6, 0.2, 0.2]",
     "--precision", "32-true", "--selection.clips", "10",
+]  # fmt: skip
+SHORT = [
+    "--compare.learnt", "{}", "--probe.epochs", "1", "--seed", "0", "--noise",
+    "--test.snr_db", "[]",
 ]  # fmt: skip
 NOT_RUN = ("pip", "pytest", "mkdocs", "ruff", "mypy", "python")
 
@@ -56,21 +59,10 @@ def commands(page):
     return found
 
 
-def published(maps=4):
-    """A checkpoint in the layout of the authors of arXiv 2101.04792, with random weights."""
-    generator = torch.Generator().manual_seed(0)
-    state = OrderedDict()
-    for i in range(14):
-        state[f"conv{i}.weight"] = torch.randn(maps, maps if i else 1, 3, 3, generator=generator)
-        if i:
-            state[f"bn{i}.running_mean"] = torch.zeros(maps)
-            state[f"bn{i}.running_var"] = torch.ones(maps)
-            state[f"bn{i}.num_batches_tracked"] = torch.tensor(1)
-    return state
-
-
 @pytest.fixture
-def workplace(toy_corpus, toy_run, clips, tmp_path, monkeypatch):
+def workplace(
+    toy_corpus, clips, published_res, fairseq_checkpoint, hub_folder, tmp_path, monkeypatch
+):
     """A current folder with everything that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(toy_corpus, "CORPUS")
@@ -85,7 +77,9 @@ def workplace(toy_corpus, toy_run, clips, tmp_path, monkeypatch):
     audio.write(Path("ROOMS", "hall.wav"), response)
     for name, clip in zip(("CLIP.wav", "CLIP2.wav", "clip.wav"), clips, strict=False):
         shutil.copy(clip, name)
-    torch.save(published(), "res15_12.pt")
+    torch.save(published_res(), "res15_12.pt")
+    fairseq_checkpoint(Path("wav2vec_large.pt"))
+    hub_folder("wav2vec2-base").rename("MODEL")
     return tmp_path
 
 
@@ -104,9 +98,12 @@ def execute(words):
     if verb == "demo":  # tests/commands/test_demo.py runs it
         return 0
     words = list(words[1:])
-    if verb == "train":
+    recipe = load_any_recipe(words[1]) if verb == "train" else None
+    if recipe is not None and not isinstance(recipe, Recipe):
+        words += SHORT
+    if verb == "train" and isinstance(recipe, Recipe):
         words += QUICK
-        for number in range(len(load_recipe(words[1]).phases)):
+        for number in range(len(recipe.phases)):
             words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
     if verb in ("train", "evaluate", "enroll", "corrupt"):
         words += ["--workers", "0"]

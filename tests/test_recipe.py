@@ -34,8 +34,8 @@ def test_shipped_benchmarks_load_and_build():
     recipe = load_any_recipe("pooling-benchmark")
     assert isinstance(recipe, BenchmarkRecipe)
     assert recipe.recipe == "pooling-benchmark"
-    upstream = build("upstream", recipe.upstream)
-    for spec in (recipe.poolings | recipe.learnt).values():
+    upstream = build("upstream", recipe.frames.upstream)
+    for spec in (recipe.compare.poolings | recipe.compare.learnt).values():
         build("pooling", spec, dim=upstream.dim, moments=None, counts=None, sizes=(3,))
     with pytest.raises(ConfigError, match="a pooling-benchmark, which trains no model"):
         load_recipe("pooling-benchmark")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from noisewise.shards import (
     missing_shards,
     write_shard,
 )
+from noisewise.unit_fit import read_units, with_units
 from noisewise.upstream.fast import cpu_runs
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
+from noisewise.upstream.units import UnitUpstream
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Opener:
         layers: hidden states of a self-supervised model to average; None for all.
         precision: "auto", "32-true" or "bf16".
         device: where it runs.
+        units: number of k-means units that are its codes, with their file; None for the model's
+            own codes.
     """
 
     model: str
@@ -45,6 +49,7 @@ class Opener:
     layers: tuple[int, ...] | None = None
     precision: str = "auto"
     device: str = "cpu"
+    units: tuple[int, Path] | None = None
 
     def __call__(self) -> SpeechModel:
         """The model, in evaluation mode.
@@ -52,6 +57,14 @@ class Opener:
         Raises:
             BundleError, ConfigError: neither a run nor a usable self-supervised model.
         """
+        model = self._read()
+        if self.units is not None:
+            number, file = self.units
+            wrapped = UnitUpstream(model.upstream, number).to(self.device).eval()
+            model.upstream = read_units(wrapped, file)
+        return model
+
+    def _read(self) -> SpeechModel:
         folder = Path(self.model).expanduser()
         if (folder / CONFIG).is_file() and (folder / "labels.json").is_file():
             return load(folder, self.device).accelerate().model
@@ -80,6 +93,7 @@ def embed_corpus(
     out: Path | str,
     *,
     what: tuple[What, ...] = ("vector",),
+    units: int | None = None,
     half: bool = False,
     size: int = 512,
     processes: int = 1,
@@ -93,6 +107,8 @@ def embed_corpus(
         corpus: opened, audio undecoded.
         out: folder of the shards; new, or of an earlier call with the same settings.
         what: "vector", "frames", "codes".
+        units: number of k-means units to fit on the corpus (its training split if it has one)
+            and to use as codes; they are kept with the shards.
         half: store float16.
         size: rows in a shard.
         processes: shards made at a time.
@@ -111,9 +127,15 @@ def embed_corpus(
         raise ConfigError(f"size={size} and processes={processes} must be at least 1")
     bf16 = opener.computes_in_bf16(what)
     name = f"{opener.model} pooling={opener.pooling} layers={opener.layers} bf16={bf16}"
+    name += f" units={units}" if units is not None else ""
     rows = corpus.rows
     settings = Settings(name, corpus_digest(rows), len(rows), what, half, size)
     claim(out, settings)
+    if units is not None:
+        file = out / "units.safetensors"
+        own = corpus.split("train") if corpus.has_splits else rows
+        with_units(opener().upstream, units, own, file)
+        opener = replace(opener, units=(units, file))
     missing = missing_shards(out, settings)
     count = progress or (lambda n: None)
     count(len(rows) - sum(settings.rows_in(number) for number in missing))

@@ -123,6 +123,30 @@ class ProbeConfig(_Strict):
     hidden: int = Field(256, ge=1)
 
 
+class FramesConfig(_Strict):
+    """What makes the frames, and how many k-means units are their codes."""
+
+    upstream: Spec
+    units: int | None = Field(None, ge=1)
+
+
+class CompareConfig(_Strict):
+    """Poolings by their names in tables, and the heads on those that do not learn."""
+
+    poolings: dict[str, Spec] = Field(min_length=1)
+    learnt: dict[str, Spec] = Field(default_factory=dict)
+    probes: list[Literal["linear", "mlp"]] = Field(default_factory=list)
+
+
+class TestConfig(_Strict):
+    """What is done to test clips, besides leaving them clean."""
+
+    noise: list[str] = Field(default_factory=list)
+    snr_db: list[float] = Field(default_factory=list)
+    rooms: list[str] = Field(default_factory=list)
+    level: Literal["active", "full"] = "active"
+
+
 class BenchmarkRecipe(_Strict):
     """Poolings of frozen frames, compared on several tasks."""
 
@@ -131,17 +155,11 @@ class BenchmarkRecipe(_Strict):
     kind: Literal["pooling-benchmark"]
     seeds: list[int] = Field(min_length=1)
     tasks: list[TaskConfig] = Field(min_length=1)
-    upstream: Spec
-    units: int | None = Field(None, ge=1)
-    poolings: dict[str, Spec] = Field(min_length=1)
-    learnt: dict[str, Spec] = Field(default_factory=dict)
-    probes: list[Literal["linear", "mlp"]] = Field(default_factory=list)
+    frames: FramesConfig
+    compare: CompareConfig
     probe: ProbeConfig = ProbeConfig()
     learning: ProbeConfig = ProbeConfig()
-    noise: list[str] = Field(default_factory=list)
-    snr_db: list[float] = Field(default_factory=list)
-    rooms: list[str] = Field(default_factory=list)
-    level: Literal["active", "full"] = "active"
+    test: TestConfig = TestConfig()
 
 
 AnyRecipe = Recipe | BenchmarkRecipe

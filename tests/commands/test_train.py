@@ -149,17 +149,29 @@ def test_a_benchmark_writes_tables(noisewise, toy_corpus, tmp_path):
     out = tmp_path / "out"
     task = {"name": "word", "task": "keyword", "data": {"fractions": [0.5, 0.2, 0.3]}}
     recipe = yaml.safe_load(shipped()["pooling-benchmark"].read_text())
-    recipe |= {"tasks": [task], "learnt": {}, "units": 4}
+    recipe |= {"tasks": [task]}
+    recipe["compare"]["learnt"] = {}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))
     words = ["train", tmp_path / "mine.yaml", "--data", toy_corpus, "--out", out, "--workers", 0]
-    words += ["--probe.epochs", 2, "--upstream.mels", 16, "--noise", "white", "--seed", 4]
-    done = noisewise(*words, "--snr_db.0", 5)
+    words += [
+        "--probe.epochs",
+        2,
+        "--frames.upstream.mels",
+        16,
+        "--frames.units",
+        4,
+        "--noise",
+        "white",
+        "--seed",
+        4,
+    ]
+    done = noisewise(*words, "--test.snr_db", "[5]")
     assert (done.status, done.out) == (0, ""), done.err
     assert "VQ-LP less average pooling" in done.err
     assert done.err.endswith(f"{out}: results.json and report.html\n")
     results = json.loads((out / "results.json").read_text())
     assert results["seeds"] == [4]
     assert {row["noise"] for row in results["rows"]} == {None, "white"}
-    refused = noisewise(*words, "--snr_db.0", 5, "--loggers", "wandb").refusal
+    refused = noisewise(*words, "--test.snr_db", "[5]", "--loggers", "wandb").refusal
     assert "a benchmark has nothing to log" in refused
     assert "precision: extra inputs" in noisewise(*words, "--precision", "32-true").refusal

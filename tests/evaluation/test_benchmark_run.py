@@ -12,13 +12,13 @@ from noisewise.recipe import DataConfig, TaskConfig, load_any_recipe
 FRACTIONS = [0.5, 0.2, 0.3]
 QUICK = {
     "seeds": [0, 1],
-    "upstream.mels": 16,
-    "units": 8,
-    "poolings": {"average": {"name": "average"}, "VQ-LP": {"name": "local"}},
-    "learnt": {"SAP": {"name": "self_attentive"}},
+    "frames.upstream.mels": 16,
+    "frames.units": 8,
+    "compare.poolings": {"average": {"name": "average"}, "VQ-LP": {"name": "local"}},
+    "compare.learnt": {"SAP": {"name": "self_attentive"}},
     "probe": {"epochs": 3, "lrs": [0.01], "decays": [0]},
     "learning": {"epochs": 2, "lrs": [0.01], "decays": [0]},
-    "snr_db": [0],
+    "test.snr_db": [0],
     "tasks": [
         {"name": "word", "task": "keyword", "data": {"fractions": FRACTIONS}},
         {"name": "who", "task": "identity", "data": {"root": "hum/..", "fractions": FRACTIONS}},
@@ -26,8 +26,8 @@ QUICK = {
 }
 
 
-def recipe(**changes):
-    return load_any_recipe("pooling-benchmark", QUICK | changes)
+def recipe(changes=None):
+    return load_any_recipe("pooling-benchmark", QUICK | (changes or {}))
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +102,16 @@ def test_stopped_at_any_step_it_goes_on(straight, corpus, tmp_path, monkeypatch)
 
 
 def test_another_benchmark_in_the_folder_is_refused(straight, corpus):
-    with pytest.raises(ConfigError, match="holds a benchmark with another snr_db"):
-        run_benchmark(recipe(snr_db=[5]), straight[0], root=corpus)
+    with pytest.raises(ConfigError, match="holds a benchmark with another test"):
+        run_benchmark(recipe({"test.snr_db": [5]}), straight[0], root=corpus)
 
 
 def test_the_upstream_of_a_run(corpus, toy_run, tmp_path):
-    changes = {"learnt": {}, "noise": [], "snr_db": [], "units": 4, "tasks": QUICK["tasks"][:1]}
-    found = run_benchmark(recipe(**changes), tmp_path / "out", root=corpus, init=toy_run)
+    changes = {
+        "compare.learnt": {}, "test.noise": [], "test.snr_db": [], "frames.units": 4,
+        "tasks": QUICK["tasks"][:1],
+    }  # fmt: skip
+    found = run_benchmark(recipe(changes), tmp_path / "out", root=corpus, init=toy_run)
     assert found["word"].figures[0].accuracy > 0.6  # trained on these words
     assert json.loads((tmp_path / "out" / "results.json").read_text())["upstream"] == "toy"
 

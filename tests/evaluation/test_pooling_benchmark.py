@@ -23,7 +23,7 @@ from noisewise.types import Waves
 from noisewise.upstream.logmel import LogMelUpstream
 from noisewise.upstream.units import UnitUpstream
 
-POOLINGS = load_any_recipe("pooling-benchmark").poolings
+POOLINGS = load_any_recipe("pooling-benchmark").compare.poolings
 LEARNT = {"SAP": {"name": "self_attentive"}, "one-hot": {"name": "one_hot_attentive"}}
 NOISY = Condition(noise="pink", snr_db=0.0)
 QUICK = ProbeSettings(epochs=5, lrs=(1e-2,), decays=(0.0,))

@@ -20,6 +20,7 @@ def embed(
     what: list[Literal["vector", "frames", "codes"]] | None = None,
     pooling: str = "average",
     layers: list[int] | None = None,
+    units: int | None = None,
     half: bool = False,
     precision: Literal["auto", "32-true", "bf16"] = "auto",
     size: int = 512,
@@ -38,9 +39,11 @@ def embed(
         model: run folder, folder of a self-supervised model in the hub's layout, or hub id.
         data: folder or manifest.
         out: folder of the shards.
-        what: vector (one a clip), frames and codes (where the model has them).
+        what: vector (one a clip), frames and codes (of the model's quantiser, or --units).
         pooling: of a self-supervised model's frames to the vector.
         layers: hidden states of a self-supervised model to average; all without it.
+        units: fit so many k-means units on the corpus (a sample of its training clips) and use
+            them as codes, for models that have none.
         half: store 16-bit values.
         precision: auto computes in bf16 where the processor has it and no codes are asked for.
         size: clips in a shard.
@@ -57,6 +60,7 @@ def embed(
             corpus,
             out,
             what=tuple(what or ["vector"]),
+            units=units,
             half=half,
             size=size,
             processes=processes,

@@ -55,8 +55,8 @@ def train(
     trains = isinstance(load_any_recipe(recipe), Recipe)
     given = {
         "data.root": str(data) if data is not None and trains else None,
-        "augment.noise" if trains else "noise": noise,
-        "augment.rooms" if trains else "rooms": rir,
+        "augment.noise" if trains else "test.noise": noise,
+        "augment.rooms" if trains else "test.rooms": rir,
         "seed" if trains else "seeds": seed if trains or seed is None else [seed],
         "precision": precision,
     }

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
-import numpy as np
 import torch
 from torch import nn
 
@@ -16,24 +14,17 @@ from noisewise import files
 from noisewise.bundle import load
 from noisewise.components import build
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, read_row
+from noisewise.corpora.base import Corpus
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
-from noisewise.errors import AudioError, BundleError
-from noisewise.evaluation.kept import Kept
+from noisewise.errors import BundleError
 from noisewise.evaluation.pooling_benchmark import Benchmark, Figure, Plan, benchmark
 from noisewise.evaluation.pooling_report import Found, write_pooling_report
 from noisewise.evaluation.probes import ProbeSettings
-from noisewise.model import device_of
 from noisewise.noise.condition import Grid
 from noisewise.noise.corrupt import Corruptor
 from noisewise.recipe import BenchmarkRecipe, ProbeConfig, TaskConfig
-from noisewise.seeding import rng
 from noisewise.shards import corpus_digest
-from noisewise.types import Waves
-from noisewise.upstream.units import UnitUpstream
-
-UNIT_CLIPS = 2000
-"""Training clips, drawn by seed, whose frames are clustered to units."""
+from noisewise.unit_fit import with_units
 
 
 def run_benchmark(
@@ -69,8 +60,8 @@ def run_benchmark(
     seed = recipe.seeds[0]
     torch.manual_seed(seed)
     if init is None:
-        upstream: nn.Module = build("upstream", recipe.upstream)
-        name = str(recipe.upstream.get("model", recipe.upstream["name"]))
+        upstream: nn.Module = build("upstream", recipe.frames.upstream)
+        name = str(recipe.frames.upstream.get("model", recipe.frames.upstream["name"]))
     else:
         upstream, name = load(init).model.upstream, init.name
     upstream = upstream.to(device).eval().requires_grad_(False)
@@ -87,14 +78,17 @@ def run_benchmark(
         folder = out / "tasks" / task.name
         for line in corpus.skipped:
             say(f"{task.name}: skipped {line}")
-        source = _with_units(upstream, recipe.units, corpus, Kept(folder), seed)
+        source, units = upstream, recipe.frames.units
+        if units is not None:
+            file = folder / "units.safetensors"
+            source = with_units(upstream, units, corpus.split("train"), file, seed)
         done = benchmark(
             source,
             corpus,
             _plan(recipe, corpus, seed),
             folder,
             task=task.task,
-            name=f"{name} units={recipe.units}",
+            name=f"{name} units={recipe.frames.units}",
             workers=workers,
             progress=_told(progress, task.name),
         )
@@ -121,16 +115,16 @@ def open_task(task: TaskConfig, root: Path | None, seed: int) -> Corpus:
 
 def _plan(recipe: BenchmarkRecipe, corpus: Corpus, seed: int) -> Plan:
     test = corpus.split("test")
-    noises = by_name([s for spec in recipe.noise for s in open_noise(spec, test)])
-    rooms = by_name([s for spec in recipe.rooms for s in open_rooms(spec)])
-    grid = Grid(list(noises), recipe.snr_db if noises else [], list(rooms))
+    noises = by_name([s for spec in recipe.test.noise for s in open_noise(spec, test)])
+    rooms = by_name([s for spec in recipe.test.rooms for s in open_rooms(spec)])
+    grid = Grid(list(noises), recipe.test.snr_db if noises else [], list(rooms))
     return Plan(
-        recipe.poolings,
-        recipe.learnt,
-        recipe.probes,
+        recipe.compare.poolings,
+        recipe.compare.learnt,
+        recipe.compare.probes,
         recipe.seeds,
         grid.conditions(),
-        Corruptor(noises, rooms, seed, recipe.level),
+        Corruptor(noises, rooms, seed, recipe.test.level),
         _settings(recipe.probe),
         _settings(recipe.learning),
     )
@@ -138,34 +132,6 @@ def _plan(recipe: BenchmarkRecipe, corpus: Corpus, seed: int) -> Plan:
 
 def _settings(config: ProbeConfig) -> ProbeSettings:
     return ProbeSettings(**config.model_dump())
-
-
-def _with_units(
-    upstream: nn.Module, units: int | None, corpus: Corpus, kept: Kept, seed: int
-) -> nn.Module:
-    """The upstream with k-means units of the training clips as codes, if units are asked for."""
-    if units is None:
-        return upstream
-    device = device_of(upstream)
-    wrapped = UnitUpstream(upstream, units).to(device).eval()
-    stored = kept.get("units")
-    if stored is not None:
-        wrapped.units.centroids.copy_(torch.from_numpy(stored["centroids"]))
-        return wrapped
-    train = corpus.split("train")
-    chosen = np.sort(rng(seed, "units").permutation(len(train))[:UNIT_CLIPS])
-    wrapped.fit((w.to(device) for w in _readable(train.select(chosen.tolist()))), seed)
-    kept.put("units", {"centroids": wrapped.units.centroids.cpu().numpy()})
-    return wrapped
-
-
-def _readable(rows: datasets.Dataset) -> Any:
-    """One batch a clip; unreadable ones are listed by the passes over the corpus."""
-    for row in rows:
-        try:
-            yield Waves.collate([read_row(row)])
-        except AudioError:
-            continue
 
 
 def _told(
@@ -191,7 +157,7 @@ def _json(recipe: BenchmarkRecipe, upstream: str, found: Found) -> bytes:
     content = {
         "recipe": recipe.recipe,
         "upstream": upstream,
-        "units": recipe.units,
+        "units": recipe.frames.units,
         "seeds": recipe.seeds,
         "tasks": tasks,
         "rows": rows,

@@ -10,9 +10,12 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from noisewise.errors import BundleError
 from noisewise.model import SpeechModel
 from noisewise.shards import (
     Settings,
@@ -20,7 +23,7 @@ from noisewise.shards import (
     claim,
     corpus_digest,
     missing_shards,
-    read_shards,
+    shard_path,
     skipped_rows,
     write_shard,
 )
@@ -40,13 +43,12 @@ class FrameTable:
     """
 
     def __init__(self, folder: Path, rows: datasets.Dataset, settings: Settings) -> None:
-        table = read_shards(folder)
+        table = _mapped(folder, settings)
         number = {id_: i for i, id_ in enumerate(rows["id"][:])}
-        self.rows = np.array([number[id_] for id_ in table["id"][:]], dtype=np.int64)
+        self.rows = np.array([number[id_] for id_ in table["id"].to_pylist()], dtype=np.int64)
         self.skipped = skipped_rows(folder, settings)
-        columns = set(table.column_names)
-        self._values = _clips(table.data.column("frames"))
-        self._codes = _clips(table.data.column("codes")) if "codes" in columns else None
+        self._values = _clips(table["frames"])
+        self._codes = _clips(table["codes"]) if "codes" in table.column_names else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,6 +113,29 @@ def store_frames(
     for number in missing:
         write_shard(model, rows, number, folder, settings, progress)
     return FrameTable(folder, rows, settings)
+
+
+def _mapped(folder: Path, settings: Settings) -> pa.Table:
+    """All shards as one Arrow file, which is mapped into memory and not read into it."""
+    file = folder / "frames.arrow"
+    if not file.is_file():
+        temporary = file.with_suffix(".tmp")
+        writer: Any = None
+        try:
+            for number in range(settings.shards):
+                shard = pq.ParquetFile(shard_path(folder, number))
+                for batch in shard.iter_batches(batch_size=64) if shard.metadata.num_rows else ():
+                    writer = writer or pa.ipc.new_file(str(temporary), batch.schema)
+                    writer.write_batch(batch)
+            if writer is None:
+                raise BundleError(f"{folder}: none of the {settings.rows} clips could be used")
+            writer.close()
+            temporary.replace(file)
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be written ({error})") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 
 def _clips(column: Any) -> list[np.ndarray]:

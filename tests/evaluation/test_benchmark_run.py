@@ -5,8 +5,8 @@ import json
 import pytest
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation import benchmark_run as module
 from noisewise.evaluation.benchmark_run import open_task, run_benchmark
+from noisewise.evaluation.kept import Kept
 from noisewise.recipe import DataConfig, TaskConfig, load_any_recipe
 
 FRACTIONS = [0.5, 0.2, 0.3]
@@ -82,7 +82,7 @@ def test_the_same_again(straight, corpus, tmp_path, workers):
 
 
 def test_stopped_at_any_step_it_goes_on(straight, corpus, tmp_path, monkeypatch):
-    put, calls = module.Kept.put, []
+    put, calls = Kept.put, []
 
     def stop(self, name, arrays):
         put(self, name, arrays)
@@ -90,13 +90,13 @@ def test_stopped_at_any_step_it_goes_on(straight, corpus, tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Kept, "put", stop)
+        patch.setattr(Kept, "put", stop)
         while not (tmp_path / "out" / "results.json").is_file():
             try:
                 run_benchmark(recipe(), tmp_path / "out", root=corpus)
             except KeyboardInterrupt:
                 continue
-    assert len(calls) == len(set(calls)) * 2 // 1 == 2 * 8  # each step of both tasks, once
+    assert len(calls) == 2 * 7  # each step of both tasks, once
     again = (tmp_path / "out" / "results.json").read_bytes()
     assert again == (straight[0] / "results.json").read_bytes()
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from noisewise.commands.console import TrainingDisplay, progress_bar, say
 from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
-from noisewise.evaluation.pooling_report import headline
+from noisewise.evaluation.pooling_report import best_line, gain_lines
 from noisewise.recipe import BenchmarkRecipe, Recipe, load_any_recipe
 from noisewise.training import run
 
@@ -116,6 +116,6 @@ def _benchmark(
             say=say,
             progress=progress,
         )
-    for line in headline(found):
+    for line in (best_line(found), *gain_lines(found)):
         say(line)
     say(f"{folder}: results.json and report.html")

@@ -44,7 +44,7 @@ def write_pooling_report(path: Path, found: Found, upstream: str, command: str =
     }
     content = page(
         f"Poolings of {upstream}",
-        " ".join(headline(found)),
+        best_line(found),
         "Below each figure: 95 % intervals over test clips. AVG is the mean over tasks.",
         {name: part for name, part in parts.items() if part},
         versions().get("noisewise", ""),
@@ -61,21 +61,26 @@ def cell_of(benchmark: Benchmark, pooling: str, method: str, condition: Conditio
     return None
 
 
-def headline(found: Found) -> list[str]:
-    """Sentences: the best pooling without training, and VQ-LP against average pooling."""
-    sentences = []
+def best_line(found: Found) -> str:
+    """A sentence: which pooling without training is best; empty if nothing was measured."""
     means = {
         pooling: mean
         for pooling in _poolings(found, "1-nn")
         if math.isfinite(mean := _mean(found, pooling, "1-nn", [Condition()]))
     }
-    if means:
-        best = max(means, key=lambda name: means[name])
-        sentences.append(
-            f"Without training, {best} is best on clean clips: "
-            f"{figure('accuracy', means[best])} on the mean over tasks, where {BASELINE} pooling "
-            f"has {figure('accuracy', means.get(BASELINE, math.nan))}."
-        )
+    if not means:
+        return ""
+    best = max(means, key=lambda name: means[name])
+    return (
+        f"Without training, {best} pooling is best on clean clips: "
+        f"{figure('accuracy', means[best])} on the mean over tasks, where {BASELINE} pooling "
+        f"has {figure('accuracy', means.get(BASELINE, math.nan))}."
+    )
+
+
+def gain_lines(found: Found) -> list[str]:
+    """A sentence a method: VQ-LP against average pooling on each task."""
+    sentences = []
     for method, title in METHODS.items():
         said = []
         for task, benchmark in found.items():
@@ -166,7 +171,7 @@ def _cell(cells: Sequence[Figure]) -> Html:
 
 def _gains(found: Found) -> Html:
     """Differences on the same clips, coloured where the interval excludes nothing."""
-    parts = []
+    parts = [tag("p", line) for line in gain_lines(found)]
     for method, title in METHODS.items():
         for number, condition in enumerate(_conditions(found)):
             rows = []

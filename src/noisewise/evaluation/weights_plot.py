@@ -54,6 +54,7 @@ def weights_plot(
         axis.axhline(1 / count, color=MUTED, linewidth=0.7)
         axis.set_ylim(0, 1.05 * top)
         _bare(axis, name)
+    strips[-1].tick_params(bottom=True)
     strips[-1].set_xlabel("seconds")
     strips[-1].set_xlim(0, seconds)
     return figure
@@ -62,6 +63,7 @@ def weights_plot(
 def _bare(axis: Axes, name: str) -> None:
     axis.grid(False)
     axis.set_yticks([])
+    axis.tick_params(bottom=False)
     axis.spines[:].set_visible(False)
     axis.set_ylabel(short(name), rotation=0, ha="right", va="center", fontsize=9)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation.plots import INK, MUTED, colour, new_figure, short, styled
+from noisewise.evaluation.plots import INK, MUTED, colour, short, styled
 from noisewise.types import SAMPLE_RATE
 
 _ROW = 0.42
@@ -38,7 +38,10 @@ def weights_plot(
     seconds = len(samples) / SAMPLE_RATE
     edges = np.linspace(0, seconds, count + 1)
     heights = [1.1, *(0.25 for _ in groups), *(_ROW for _ in weights)]
-    figure = new_figure(8.2, sum(heights) + 0.7)
+    width, height = 8.2, sum(heights) + 0.7
+    # every row's place is known: a layout engine would move them by its own rounding
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(1.6 / width, 0.55 / height, 1 - 0.1 / width, 1 - 0.05 / height, 0, 0.25)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
     wave, *strips = axes[:, 0]
     time = np.arange(len(samples)) / SAMPLE_RATE

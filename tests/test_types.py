@@ -32,3 +32,12 @@ def test_frames_carry_their_lengths():
     other = frames.with_values(torch.zeros(2, 2, 4, 5))
     assert other.lengths is frames.lengths
     assert other.values.shape == (2, 2, 4, 5)
+
+
+def test_frames_move_with_all_their_parts():
+    frames = Frames(torch.ones(1, 2, 4, 3), torch.tensor([4, 2]))
+    moved = frames.to("meta")
+    assert moved.codes is None
+    coded = Frames(frames.values, frames.lengths, torch.zeros(2, 4, 1, dtype=torch.int64))
+    for part in (moved.values, moved.lengths, coded.to("meta").codes):
+        assert part.device.type == "meta"

@@ -61,6 +61,11 @@ class Frames:
         """(batch, frames) bool, true on the frames that belong to each clip."""
         return length_mask(self.lengths, self.values.shape[2])
 
+    def to(self, device: torch.device | str) -> Frames:
+        """The same frames on ``device``."""
+        codes = None if self.codes is None else self.codes.to(device)
+        return Frames(self.values.to(device), self.lengths.to(device), codes)
+
     def with_values(self, values: Tensor) -> Frames:
         """The same frames with other values of shape (layers, batch, frames, dim)."""
         return replace(self, values=values)

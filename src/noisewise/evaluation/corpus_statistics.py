@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from noisewise.embedding import embed_rows
 from noisewise.evaluation.kept import Kept
-from noisewise.model import SpeechModel, device_of
+from noisewise.model import SpeechModel
 from noisewise.pooling.average import average_pool
 from noisewise.pooling.counts import CodeCounts
 from noisewise.pooling.moments import Moments
@@ -37,7 +37,8 @@ class CorpusStatistics(nn.Module):
         self.moments, self.counts = Moments(dim), CodeCounts()
 
     def forward(self, frames: Frames) -> Tensor:
-        """Average vectors (batch, dim); adds the batch to moments and counts."""
+        """Average vectors (batch, dim), on the CPU; adds the batch to moments and counts."""
+        frames = frames.to("cpu")
         vectors = average_pool(frames.values[-1].float(), frames.lengths)
         self.moments.add(vectors)
         if frames.codes is not None:
@@ -62,8 +63,7 @@ def corpus_statistics(
         workers: processes that read clips.
         progress: called with the number of rows done.
     """
-    device = device_of(upstream)
-    found = CorpusStatistics(int(upstream.dim)).to(device)  # type: ignore[arg-type]
+    found = CorpusStatistics(int(upstream.dim))  # type: ignore[arg-type]
     model = SpeechModel(upstream, found).eval()
     state = kept.get("statistics") if kept is not None else None
     done = 0
@@ -76,6 +76,6 @@ def corpus_statistics(
         stop = min(start + CHUNK, len(rows))
         embed_rows(model, rows.select(range(start, stop)), workers=workers, progress=progress)
         if kept is not None:
-            arrays = {k: v.cpu().numpy() for k, v in found.state_dict().items()}
+            arrays = {k: v.numpy() for k, v in found.state_dict().items()}
             kept.put("statistics", arrays | {"rows": np.array(stop)})
     return found

@@ -124,7 +124,8 @@ class _Side(nn.Module):
         self.dim = sum(self.sizes)
 
     def forward(self, frames: Frames) -> Tensor:
-        """(batch, sum of dims)."""
+        """(batch, sum of dims), on the CPU: poolings are cheap next to what makes the frames."""
+        frames = frames.to("cpu")
         values = frames.values[-1].float()
         pooled = [pool(values, frames.lengths, frames.codes) for pool in self.poolings]
         return torch.cat(pooled, dim=1)
@@ -354,7 +355,7 @@ class _Run:
                 clip = read_row(row)
             except AudioError:
                 continue
-            frames: Frames = self.upstream(Waves.collate([clip]).to(device))
+            frames = self.upstream(Waves.collate([clip]).to(device)).to("cpu")
             values = frames.values[-1].float()
             weights: dict[str, np.ndarray] = {}
             other_seeds = tuple(f", seed {seed}" for seed in self.plan.seeds[1:])
@@ -364,8 +365,8 @@ class _Run:
                 weigh = getattr(pool, "weights", None)
                 own = None if weigh is None else weigh(values, frames.lengths, frames.codes)
                 if own is not None:
-                    weights[name] = own[0].cpu().numpy()
-            codes = None if frames.codes is None else frames.codes[0].cpu().numpy()
+                    weights[name] = own[0].numpy()
+            codes = None if frames.codes is None else frames.codes[0].numpy()
             return Example(row["id"], row[self.found.task], clip, codes, weights)
         return None
 
@@ -374,7 +375,7 @@ def _from_frames(table: FrameTable, side: nn.Module, progress: Callable[[int], N
     vectors = []
     for frames in table.batches():
         with torch.no_grad():
-            vectors.append(side(frames).cpu().numpy())
+            vectors.append(side(frames).numpy())
         progress(len(frames.lengths))
     return Embedded(np.concatenate(vectors), table.rows, table.skipped)
 

@@ -106,15 +106,27 @@ class OneHotAttentivePool(WeightedPooling):
         for size, column in zip(self.sizes, codes[own].T, strict=True):
             if int(column.min()) < 0 or int(column.max()) >= size:
                 raise ConfigError(f"code {int(column.max())} in a group of {size} codes")
-        codes = codes * own[:, :, None]
+        rows = []
+        for clip, n in zip(codes, lengths.tolist(), strict=True):
+            weights = self._of_clip(clip[:n])
+            rows.append(nn.functional.pad(weights, (0, codes.shape[1] - n)))
+        return torch.stack(rows)
+
+    def _of_clip(self, codes: Tensor) -> Tensor:
+        """(frames, groups) codes -> (frames,) weights.
+
+        Frames with equal codes ask and are asked alike, so attention is between distinct codes,
+        each counted as often as it occurs: a few hundred at most, however long the clip is.
+        """
+        listed, number, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
         query, key = (
-            torch.tanh(torch.cat([t(codes[..., g]) for g, t in enumerate(tables)], dim=-1))
+            torch.tanh(torch.cat([t(listed[:, g]) for g, t in enumerate(tables)], dim=-1))
             for tables in (self.queries, self.keys)
         )
-        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
-        attention = scores.masked_fill(~own[:, None], -torch.inf).softmax(2)
-        attention = attention * own[:, :, None] / lengths[:, None, None].to(attention.dtype)
-        return attention.sum(1)
+        scores = query @ key.T / math.sqrt(query.shape[-1]) + counts.log()
+        share = counts.to(scores.dtype) / len(codes)
+        weights: Tensor = (share @ scores.softmax(1) / counts)[number]
+        return weights
 
 
 def _own_softmax(scores: Tensor, lengths: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def run() -> list[dict[str, object]]:
         peer = sides[name](clips[:8])
         cosine = F.cosine_similarity(torch.tensor(ours), torch.tensor(peer))
         ours_ms, peer_ms = paired(
-            lambda: sides["ours"](clips), lambda name=name: sides[name](clips), REPEATS
+            lambda: sides["ours"](clips), lambda name=name: sides[name](clips), REPEATS, warm=True
         )  # fmt: skip
         rows.append(
             {

@@ -9,15 +9,15 @@ from statistics import median
 
 
 def paired(
-    ours: Callable[[], object], peer: Callable[[], object], repeats: int = 7
+    ours: Callable[[], object], peer: Callable[[], object], repeats: int = 7, warm: bool = False
 ) -> tuple[float, float]:
-    """Medians in ms of runs that take turns, after one of each to warm up."""
+    """Medians in ms of runs that take turns, after one of each unless both are ``warm``."""
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(repeats + 1):
+    for number in range(repeats + (not warm)):
         for side, call in zip(times, (ours, peer), strict=True):
             start = time.perf_counter()
             call()
-            if number:
+            if number or warm:
                 side.append((time.perf_counter() - start) * 1e3)
     return median(times[0]), median(times[1])
 

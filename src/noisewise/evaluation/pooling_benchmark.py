@@ -256,17 +256,19 @@ class _Run:
         )  # fmt: skip
         dim = int(self.upstream.dim)  # type: ignore[arg-type]
         poolings = fitted(self.plan.poolings, dim, statistics)
-        answers = self._learn(poolings, coded=statistics.counts.frames > 0)
+        learnt = self._learn(poolings, coded=statistics.counts.frames > 0)
         side = _Side(poolings).eval()
         for split in ("train", "validation"):
             self._embed(split, split, side, Condition())
         for number, condition in enumerate(self.plan.conditions):
             self._embed(f"test-{number}", "test", side, condition)
-        for method in ("1-nn", *self.plan.probes):
-            for pooling in self.plan.poolings:
-                if pooling in side.names:
-                    answers[method, pooling] = list(self._answers(method, pooling))
-        self.found.figures = self._figures(answers)
+        answers = {
+            (method, pooling): list(self._answers(method, pooling))
+            for method in ("1-nn", *self.plan.probes)
+            for pooling in self.plan.poolings
+            if pooling in side.names
+        }
+        self.found.figures = self._figures(answers | learnt)
         self.found.example = self._example(poolings)
         return self.found
 

@@ -63,7 +63,7 @@ def run() -> list[dict[str, object]]:
                 "ours_mb": _peak("ours"),
                 "peer_mb": _peak(name),
                 "peer": PEERS[name],
-                "note": f"cosine min {float(cosine.min()):.5f}; {what}; {_how()}",
+                "note": f"cosine min {float(cosine.min()):.5f}{NOTES[name]}; {what}; {_how()}",
             }
         )
     for seconds in SECONDS:
@@ -159,6 +159,7 @@ PEERS = {
     "pipeline": "transformers' audio pipeline, fp32",
     "padded": f"transformers, padded batches of {PADDED}, fp32",
 }
+NOTES = {"pipeline": "", "padded": " (padding changes the peer's own frames)"}
 
 
 def _clips() -> tuple[list[np.ndarray], str]:

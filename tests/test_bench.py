@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,12 @@ def test_sections_keep_the_order_of_the_titles(bench):
     places = [page.index(f"## {title}") for title in bench.TITLES.values()]
     assert places == sorted(places)
     assert all(line.startswith("Machine: ") for line in page.splitlines() if "torch" in line)
+
+
+def test_stored_results_give_the_page_that_is_there(bench):
+    results = json.loads((FOLDER / "results.json").read_text())
+    there = (FOLDER.parent / "bench.md").read_text().splitlines()
+    made = bench.page(results).splitlines()
+    assert [line for line in made if line.startswith("|")] == [
+        line for line in there if line.startswith("|")
+    ]

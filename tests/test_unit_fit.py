@@ -7,7 +7,6 @@ from noisewise.corpora import open_corpus
 from noisewise.errors import BundleError, ConfigError
 from noisewise.unit_fit import read_units, with_units
 from noisewise.upstream.logmel import LogMelUpstream
-from noisewise.upstream.units import UnitUpstream
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_refusals(rows, tmp_path):
     with pytest.raises(BundleError, match="not 5 units of this model"):
         with_units(upstream, 5, rows, file)
     with pytest.raises(BundleError, match="not 5 units of this model"):
-        read_units(UnitUpstream(upstream, 5), tmp_path / "absent")
+        read_units(upstream, 5, tmp_path / "absent")
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="cannot be written"):
         with_units(upstream, 4, rows, tmp_path / "file" / "u.safetensors")

@@ -27,7 +27,6 @@ from noisewise.shards import (
 from noisewise.unit_fit import read_units, with_units
 from noisewise.upstream.fast import cpu_runs
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
-from noisewise.upstream.units import UnitUpstream
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,7 @@ class Opener:
         """
         model = self._read()
         if self.units is not None:
-            number, file = self.units
-            wrapped = UnitUpstream(model.upstream, number).to(self.device).eval()
-            model.upstream = read_units(wrapped, file)
+            model.upstream = read_units(model.upstream, *self.units)
         return model
 
     def _read(self) -> SpeechModel:
@@ -133,8 +130,9 @@ def embed_corpus(
     claim(out, settings)
     if units is not None:
         file = out / "units.safetensors"
-        own = corpus.split("train") if corpus.has_splits else rows
-        with_units(opener().upstream, units, own, file)
+        if not file.is_file():
+            own = corpus.split("train") if corpus.has_splits else rows
+            with_units(opener().upstream, units, own, file)
         opener = replace(opener, units=(units, file))
     missing = missing_shards(out, settings)
     count = progress or (lambda n: None)

@@ -114,7 +114,15 @@ class TaskConfig(_Strict):
 
 
 class ProbeConfig(_Strict):
-    """What probes and learnt poolings may choose from, on validation clips."""
+    """What a probe or a learnt pooling may choose from, on validation clips.
+
+    Attributes:
+        lrs: learning rates of AdamW.
+        decays: weight decays.
+        epochs: passes over the training clips; the best of them is kept.
+        batch: clips in a step.
+        hidden: size of an MLP's only hidden layer.
+    """
 
     lrs: list[float] = Field([1e-3, 1e-2], min_length=1)
     decays: list[float] = Field([0.0, 1e-3], min_length=1)

@@ -39,10 +39,10 @@ def with_units(
         ConfigError: fewer frames than units.
         BundleError: the file is damaged, of another number of units, or cannot be written.
     """
+    if file.is_file():
+        return read_units(upstream, units, file)
     device = device_of(upstream)
     wrapped = UnitUpstream(upstream, units).to(device).eval()
-    if file.is_file():
-        return read_units(wrapped, file)
     chosen = np.sort(rng(seed, "units").permutation(len(rows))[:CLIPS])
     wrapped.fit((w.to(device) for w in _readable(rows.select(chosen.tolist()))), seed)
     state = {name: value.cpu() for name, value in wrapped.units.state_dict().items()}
@@ -54,18 +54,18 @@ def with_units(
     return wrapped
 
 
-def read_units(upstream: UnitUpstream, file: Path) -> UnitUpstream:
-    """Fill ``upstream`` with the centroids in ``file``; returns it.
+def read_units(upstream: nn.Module, units: int, file: Path) -> UnitUpstream:
+    """``upstream`` with the units that `with_units` has kept in ``file``.
 
     Raises:
         BundleError: damaged, or of another number or size.
     """
+    wrapped = UnitUpstream(upstream, units).to(device_of(upstream)).eval()
     try:
-        upstream.units.load_state_dict(load_file(file))
+        wrapped.units.load_state_dict(load_file(file))
     except (SafetensorError, OSError, RuntimeError) as error:
-        count = len(upstream.units.centroids)
-        raise BundleError(f"{file}: not {count} units of this model ({error})") from error
-    return upstream
+        raise BundleError(f"{file}: not {units} units of this model ({error})") from error
+    return wrapped
 
 
 def _readable(rows: datasets.Dataset) -> Iterator[Waves]:

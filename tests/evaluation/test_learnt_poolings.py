@@ -6,11 +6,11 @@ import torch
 
 from noisewise.evaluation.kept import Kept
 from noisewise.evaluation.learnt_poolings import ScaledPooling, learn_pooling
-from noisewise.evaluation.probes import ProbeSettings
 from noisewise.pooling.attention import ChannelAttentivePool, SelfAttentivePool
+from noisewise.recipe import ProbeConfig
 from noisewise.types import Frames
 
-QUICK = ProbeSettings(lrs=(1e-2,), decays=(0.0,), epochs=15, batch=16)
+QUICK = ProbeConfig(lrs=(1e-2,), decays=(0.0,), epochs=15, batch=16)
 DIM, NOISE = 6, 12
 
 
@@ -70,7 +70,10 @@ def test_attention_finds_the_frame_that_tells(sides, name, at_least):
 
 def test_same_seed_same_weights_and_kept_ones_come_back(sides, tmp_path):
     train, validation, _ = sides
-    spec, settings = {"name": "self_attentive"}, ProbeSettings((1e-3, 1e-2), (0.0,), 3, 16)
+    spec, settings = (
+        {"name": "self_attentive"},
+        ProbeConfig(lrs=[1e-3, 1e-2], decays=[0.0], epochs=3, batch=16),
+    )
     kept = (Kept(tmp_path), "sap")
     first = learn_pooling(spec, train, validation, 3, 1, settings, kept=kept)
     again = learn_pooling(spec, train, validation, 3, 1, settings)

@@ -13,12 +13,12 @@ from noisewise.evaluation.pooling_benchmark import (
     benchmark,
     fitted,
 )
-from noisewise.evaluation.probes import ProbeSettings, nearest_neighbour
+from noisewise.evaluation.probes import nearest_neighbour
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import Generated
 from noisewise.pooling.frequency import local_weights
-from noisewise.recipe import load_any_recipe
+from noisewise.recipe import ProbeConfig, load_any_recipe
 from noisewise.types import Waves
 from noisewise.upstream.logmel import LogMelUpstream
 from noisewise.upstream.units import UnitUpstream
@@ -26,7 +26,7 @@ from noisewise.upstream.units import UnitUpstream
 POOLINGS = load_any_recipe("pooling-benchmark").compare.poolings
 LEARNT = {"SAP": {"name": "self_attentive"}, "one-hot": {"name": "one_hot_attentive"}}
 NOISY = Condition(noise="pink", snr_db=0.0)
-QUICK = ProbeSettings(epochs=5, lrs=(1e-2,), decays=(0.0,))
+QUICK = ProbeConfig(epochs=5, lrs=(1e-2,), decays=(0.0,))
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation.probes import ProbeSettings, nearest_neighbour, train_probe
+from noisewise.evaluation.probes import nearest_neighbour, train_probe
+from noisewise.recipe import ProbeConfig
 from noisewise.seeding import rng
 
-QUICK = ProbeSettings(epochs=15, hidden=16, batch=32)
+QUICK = ProbeConfig(epochs=15, hidden=16, batch=32)
 
 
 def clouds(n, seed, spread=0.3, dim=6, classes=3):

@@ -25,6 +25,11 @@ def say(line: str) -> None:
     console.print(line, markup=False)
 
 
+def command_line() -> str:
+    """The command as it was typed, for reports."""
+    return " ".join(["noisewise", *sys.argv[1:]])
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A rich progress bar, silent where standard error is not a terminal."""

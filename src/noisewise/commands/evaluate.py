@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from noisewise.bundle import Bundle, load
-from noisewise.commands.console import progress_bar, say
+from noisewise.commands.console import command_line, progress_bar, say
 from noisewise.commands.options import corpus_options
 from noisewise.errors import BundleError
 from noisewise.evaluation import grid
@@ -152,7 +151,7 @@ def write_evaluation(
     """
     first = measured[0].results
     extras = Extras(
-        command=" ".join(["noisewise", *sys.argv[1:]]),
+        command=command_line(),
         seed=first.data.seed if first.data else None,
         embeddings={m.results.run: m.map for m in measured},
         noise=noise,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from noisewise.commands.console import TrainingDisplay, progress_bar, say
+from noisewise.commands.console import TrainingDisplay, command_line, progress_bar, say
 from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.pooling_report import best_line, gain_lines
@@ -112,7 +111,7 @@ def _benchmark(
             init=init,
             device="cpu" if device == "auto" else device,
             workers=workers,
-            command=" ".join(["noisewise", *sys.argv[1:]]),
+            command=command_line(),
             say=say,
             progress=progress,
         )

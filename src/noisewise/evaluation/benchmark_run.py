@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.errors import BundleError
 from noisewise.evaluation.pooling_benchmark import Benchmark, Figure, Plan, benchmark
 from noisewise.evaluation.pooling_report import Found, write_pooling_report
-from noisewise.evaluation.probes import ProbeSettings
 from noisewise.noise.condition import Grid
 from noisewise.noise.corrupt import Corruptor
-from noisewise.recipe import BenchmarkRecipe, ProbeConfig, TaskConfig
+from noisewise.recipe import BenchmarkRecipe, TaskConfig
 from noisewise.shards import corpus_digest
 from noisewise.unit_fit import with_units
 
@@ -90,7 +90,7 @@ def run_benchmark(
             task=task.task,
             name=f"{name} units={recipe.frames.units}",
             workers=workers,
-            progress=_told(progress, task.name),
+            progress=partial(progress, task.name) if progress is not None else None,
         )
         found[task.name] = done
         say(f"{task.name}: {done.clips}, {done.classes} classes, {len(done.skipped)} skipped")
@@ -125,19 +125,9 @@ def _plan(recipe: BenchmarkRecipe, corpus: Corpus, seed: int) -> Plan:
         recipe.seeds,
         grid.conditions(),
         Corruptor(noises, rooms, seed, recipe.test.level),
-        _settings(recipe.probe),
-        _settings(recipe.learning),
+        recipe.probe,
+        recipe.learning,
     )
-
-
-def _settings(config: ProbeConfig) -> ProbeSettings:
-    return ProbeSettings(**config.model_dump())
-
-
-def _told(
-    progress: Callable[[str, str, int], None] | None, task: str
-) -> Callable[[str, int], None] | None:
-    return None if progress is None else lambda what, n: progress(task, what, n)
 
 
 def _json(recipe: BenchmarkRecipe, upstream: str, found: Found) -> bytes:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from noisewise.components import Spec, build
 from noisewise.evaluation.frame_table import FrameTable
 from noisewise.evaluation.kept import Kept
-from noisewise.evaluation.probes import ProbeSettings
 from noisewise.pooling.base import Pooling, WeightedPooling
+from noisewise.recipe import ProbeConfig
 from noisewise.seeding import derive
 from noisewise.types import Frames
 
-LEARNING = ProbeSettings(lrs=(1e-3, 1e-2), decays=(0.0,), epochs=30, batch=64)
+LEARNING = ProbeConfig(lrs=[1e-3, 1e-2], decays=[0.0], epochs=30, batch=64)
 
 
 class ScaledPooling(Pooling):
@@ -103,7 +103,7 @@ def learn_pooling(
     validation: tuple[FrameTable, np.ndarray],
     classes: int,
     seed: int = 0,
-    settings: ProbeSettings = LEARNING,
+    settings: ProbeConfig = LEARNING,
     sizes: tuple[int, ...] | None = None,
     kept: tuple[Kept, str] | None = None,
 ) -> Learnt:
@@ -151,7 +151,7 @@ def _train(
     learnt: Learnt,
     train: tuple[FrameTable, np.ndarray],
     validation: tuple[FrameTable, np.ndarray],
-    settings: ProbeSettings,
+    settings: ProbeConfig,
     lr: float,
     decay: float,
 ) -> None:

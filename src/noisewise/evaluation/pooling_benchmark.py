@@ -28,16 +28,17 @@ from noisewise.evaluation.frame_table import FrameTable, store_frames
 from noisewise.evaluation.grid import InCondition
 from noisewise.evaluation.kept import Kept
 from noisewise.evaluation.learnt_poolings import LEARNING, learn_pooling
-from noisewise.evaluation.probes import Kind, ProbeSettings, nearest_neighbour, train_probe
+from noisewise.evaluation.probes import Kind, nearest_neighbour, train_probe
 from noisewise.metrics.intervals import Interval, bootstrap
 from noisewise.model import SpeechModel, device_of
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
+from noisewise.recipe import ProbeConfig
 from noisewise.types import Frames, Waves
 
 BASELINE = "average"
 
-PROBING = ProbeSettings()
+PROBING = ProbeConfig()
 SPLITS = ("train", "validation", "test")
 
 Answers = Callable[[np.ndarray], np.ndarray]
@@ -173,8 +174,8 @@ class Plan:
     seeds: Sequence[int] = (0, 1, 2)
     conditions: Sequence[Condition] = (Condition(),)
     corruptor: Corruptor | None = None
-    settings: ProbeSettings = PROBING
-    learning: ProbeSettings = LEARNING
+    settings: ProbeConfig = PROBING
+    learning: ProbeConfig = LEARNING
 
 
 def benchmark(
@@ -277,16 +278,16 @@ class _Run:
     ) -> dict[tuple[str, str], list[tuple[str, Answers]]]:
         """Train the learnt poolings, and add them to ``poolings`` under a name for each seed."""
         answers: dict[tuple[str, str], list[tuple[str, Answers]]] = {}
+        if not self.plan.learnt:
+            return answers
         sizes = getattr(self.upstream, "code_sizes", None)
         train, validation = (
             (table, self.numbers[split][table.rows]) for split, table in self.frames.items()
-        ) if self.plan.learnt else (None, None)  # fmt: skip
+        )
         dim = int(self.upstream.dim)  # type: ignore[arg-type]
         for name, spec in self.plan.learnt.items():
             by_codes = build("pooling", spec, dim=dim, sizes=sizes or (1,)).needs_codes
             for seed in self.plan.seeds if coded or not by_codes else ():
-                if train is None or validation is None:
-                    continue
                 learnt = learn_pooling(
                     spec, train, validation, len(self.classes), seed, self.plan.learning, sizes,
                     (self.kept, f"learnt-{_file_name(name)}-{seed}"),

@@ -13,6 +13,7 @@ from noisewise.evaluation.report import versions
 from noisewise.evaluation.weights_plot import weights_plot
 from noisewise.evaluation.wording import NOT_DEFINED, decibels, difference, figure, span
 from noisewise.files import write_atomic
+from noisewise.metrics.intervals import Interval
 from noisewise.noise.condition import Condition
 
 METHODS = {
@@ -96,11 +97,13 @@ def gain_lines(found: Found) -> list[str]:
 
 def _gain_text(cell: Figure) -> str:
     assert cell.gain is not None
-    gain, (low, high) = cell.gain
-    return (
-        f"{difference('accuracy', gain)} ({difference('accuracy', low)} to "
-        f"{difference('accuracy', high)})"
-    )
+    gain, interval = cell.gain
+    return f"{difference('accuracy', gain)} ({_points(interval)})"
+
+
+def _points(interval: Interval) -> str:
+    low, high = (difference("accuracy", end) for end in interval)
+    return f"{low} to {high}"
 
 
 def _poolings(found: Found, method: str) -> list[str]:
@@ -170,7 +173,7 @@ def _cell(cells: Sequence[Figure]) -> Html:
 
 
 def _gains(found: Found) -> Html:
-    """Differences on the same clips, coloured where the interval excludes nothing."""
+    """Differences on the same clips, coloured where the interval excludes 0."""
     parts = [tag("p", line) for line in gain_lines(found)]
     for method, title in METHODS.items():
         for number, condition in enumerate(_conditions(found)):
@@ -191,8 +194,7 @@ def _gain(cell: Figure | None) -> Html:
     if cell is None or cell.gain is None:
         return tag("td", NOT_DEFINED)
     gain, (low, high) = cell.gain
-    interval = f"{difference('accuracy', low)} to {difference('accuracy', high)}"
-    content = [difference("accuracy", gain), tag("small", interval)]
+    content = [difference("accuracy", gain), tag("small", _points((low, high)))]
     if low <= 0 <= high:
         return tag("td", *content)
     return tag("td", *content, class_="better" if gain > 0 else "worse")

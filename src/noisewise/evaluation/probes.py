@@ -6,7 +6,7 @@ clips; test clips are only ever predicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from noisewise.errors import ConfigError
+from noisewise.recipe import ProbeConfig
 from noisewise.seeding import derive
 
 Kind = Literal["linear", "mlp"]
@@ -56,25 +57,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ProbeSettings:
-    """What a probe may choose from, on validation clips.
-
-    Attributes:
-        lrs: learning rates of Adam.
-        decays: weight decays.
-        epochs: passes over the training clips; the best of them is kept.
-        batch: clips in a step.
-        hidden: size of the MLP's only hidden layer.
-    """
-
-    lrs: Sequence[float] = (1e-3, 1e-2)
-    decays: Sequence[float] = (0.0, 1e-3)
-    epochs: int = 60
-    batch: int = 256
-    hidden: int = 256
-
-
-@dataclass(frozen=True)
 class Probe:
     """A trained probe.
 
@@ -107,7 +89,7 @@ def train_probe(
     validation: tuple[np.ndarray, np.ndarray],
     classes: int,
     seed: int = 0,
-    settings: ProbeSettings | None = None,
+    settings: ProbeConfig | None = None,
 ) -> Probe:
     """Train probes with every setting and keep the one that is best on validation.
 
@@ -121,7 +103,7 @@ def train_probe(
     Raises:
         ConfigError: an unknown kind, or nothing to train or select on.
     """
-    settings = settings or ProbeSettings()
+    settings = settings or ProbeConfig()
     if kind not in ("linear", "mlp"):
         raise ConfigError(f"unknown probe {kind!r}; known: linear, mlp")
     if not len(train[1]) or not len(validation[1]):
@@ -152,7 +134,7 @@ def _epochs(
     truth: Tensor,
     lr: float,
     decay: float,
-    settings: ProbeSettings,
+    settings: ProbeConfig,
 ) -> Iterator[tuple[int, float]]:
     """Train ``net``; yields (epoch, validation accuracy)."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=decay)

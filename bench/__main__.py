@@ -18,6 +18,7 @@ TITLES = {
     "bench_phonetic": "Phonetic neighbours",
     "bench_embedding": "Self-supervised frames to pooled vector",
     "bench_pooling": "Poolings",
+    "bench_small": "noisewise-small on one core",
 }
 
 

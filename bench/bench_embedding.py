@@ -44,7 +44,7 @@ Embed = Callable[[list[np.ndarray]], np.ndarray]
 
 def run() -> list[dict[str, object]]:
     """Rows of medians in ms."""
-    clips, what = _clips()
+    clips, what = some_clips()
     sides = {name: make() for name, make in SIDES.items()}
     ours = sides["ours"](clips[:8])
     rows = []
@@ -162,7 +162,7 @@ PEERS = {
 NOTES = {"pipeline": "", "padded": " (padding changes the peer's own frames)"}
 
 
-def _clips() -> tuple[list[np.ndarray], str]:
+def some_clips() -> tuple[list[np.ndarray], str]:
     """Clips in a mixed order, and what they are."""
     root = Path(os.environ.get("NOISEWISE_DATA", "missing"))
     each = CLIPS // len(SOURCES)
@@ -187,7 +187,7 @@ def _peak(side: str) -> float:
 
 
 def _peak_of(side: str) -> float:
-    embed, (clips, _) = SIDES[side](), _clips()
+    embed, (clips, _) = SIDES[side](), some_clips()
     embed([np.zeros(1000, np.float32)])  # libraries load what they load lazily
     before = status_mb("VmRSS")
     embed(clips)

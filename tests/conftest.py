@@ -171,6 +171,40 @@ def hub_folder(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+SMALL_ARCHITECTURE = {
+    "model_type": "hubert",
+    **HUB_LARGE,
+    "conv_dim": [8, 8, 8],
+    "conv_kernel": [400, 4, 4],
+    "conv_stride": [80, 2, 2],
+    "num_feat_extract_layers": 3,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout"), 0.0),
+}
+
+
+@pytest.fixture(scope="session")
+def small_upstream() -> Callable[..., Any]:
+    """``small_upstream(seed, **options)``: a network for pre-training, with weights that show."""
+    from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
+
+    def make(seed: int = 0, **options: Any) -> SelfSupervisedUpstream:
+        torch.manual_seed(seed)
+        options = {"architecture": SMALL_ARCHITECTURE, "mean": False} | options
+        upstream = SelfSupervisedUpstream(**options).eval()
+        with torch.no_grad():
+            for parameter in upstream.network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return upstream
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def published_res() -> Callable[..., OrderedDict[str, torch.Tensor]]:
     """``published_res(layers, maps)``: a checkpoint as the authors of triplet-kws write it."""

@@ -14,7 +14,7 @@ from noisewise.components import COMPONENTS
 from noisewise.corpora.registry import LAYOUTS
 from noisewise.noise.codec import CODECS
 from noisewise.noise.generate import GENERATORS
-from noisewise.recipe import Recipe, shipped
+from noisewise.recipe import PretrainRecipe, Recipe, shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -67,6 +67,7 @@ def test_every_name_is_documented():
     assert all(f"| `{name}` |" in corpora for name in LAYOUTS)
     for kind in ("upstream", "backend", "head", "term", "optimizer"):
         assert all(f"`{name}" in recipes for name in COMPONENTS[kind])
+    assert all(f"| `{name}` |" in words_of("pretraining") for name in COMPONENTS["teacher"])
     assert all(f"name: {name}" in recipes for name in COMPONENTS["batches"])
 
 
@@ -80,6 +81,16 @@ def test_every_key_of_a_recipe_is_documented():
             assert f"`{key}`" in text, key
     phase = Recipe.model_fields["phases"].annotation.__args__[0]
     assert all(f"`{key}`" in text for key in set(phase.model_fields) - {"name"})
+
+
+def test_every_key_of_pretraining_is_documented():
+    text = words_of("recipes") + words_of("pretraining")
+    for name in set(PretrainRecipe.model_fields) - {"kind", "phases"}:
+        model = PretrainRecipe.model_fields[name].annotation
+        inner = (model, *getattr(model, "__args__", ()))
+        fields = [key for kind in inner for key in getattr(kind, "model_fields", ())]
+        for key in fields or [name]:
+            assert f"`{name}.{key}`" in text or f"`{key}`" in text, f"{name}: {key}"
 
 
 def test_every_option_of_a_corpus_is_documented():

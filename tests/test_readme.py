@@ -38,6 +38,11 @@ SHORT = [
     "--compare.learnt", "{}", "--probe.epochs", "1", "--seed", "0", "--noise",
     "--test.snr_db", "[]",
 ]  # fmt: skip
+SMALL = [
+    "--network.architecture.num_hidden_layers", "3", "--network.architecture.hidden_size", "32",
+    "--network.architecture.intermediate_size", "32", "--codes.layers", "[2, 3]",
+    "--codes.units", "20", "--held_out.clips", "4", "--precision", "32-true",
+]  # fmt: skip
 NOT_RUN = ("pip", "pytest", "mkdocs", "ruff", "mypy", "python")
 
 
@@ -105,7 +110,12 @@ def execute(words):
         words += QUICK
         for number in range(len(recipe.phases)):
             words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
-    if verb in ("train", "evaluate", "enroll", "corrupt"):
+    if verb == "pretrain":
+        words += SMALL
+        for number in range(3):
+            words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
+            words += [f"--phases.{number}.batches.seconds", "4"]
+    if verb in ("train", "pretrain", "evaluate", "enroll", "corrupt"):
         words += ["--workers", "0"]
     return main(words)
 

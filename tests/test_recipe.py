@@ -6,7 +6,14 @@ import pytest
 import yaml
 
 from noisewise.errors import ConfigError
-from noisewise.recipe import BenchmarkRecipe, Recipe, load_any_recipe, load_recipe, shipped
+from noisewise.recipe import (
+    BenchmarkRecipe,
+    PretrainRecipe,
+    Recipe,
+    load_any_recipe,
+    load_recipe,
+    shipped,
+)
 
 TRAINING = [name for name in shipped() if isinstance(load_any_recipe(name), Recipe)]
 
@@ -30,15 +37,33 @@ def test_shipped_recipes_load_and_build(name):
 def test_shipped_benchmarks_load_and_build():
     from noisewise.components import build
 
-    assert set(shipped()) - set(TRAINING) == {"pooling-benchmark"}
+    assert set(shipped()) - set(TRAINING) == {"pooling-benchmark", "noisewise-small"}
     recipe = load_any_recipe("pooling-benchmark")
     assert isinstance(recipe, BenchmarkRecipe)
     assert recipe.recipe == "pooling-benchmark"
     upstream = build("upstream", recipe.frames.upstream)
     for spec in (recipe.compare.poolings | recipe.compare.learnt).values():
         build("pooling", spec, dim=upstream.dim, moments=None, counts=None, sizes=(3,))
-    with pytest.raises(ConfigError, match="a pooling-benchmark, which trains no model"):
+    with pytest.raises(ConfigError, match="a recipe for pooling-benchmark, not for training"):
         load_recipe("pooling-benchmark")
+
+
+def test_shipped_pretraining_loads_and_builds():
+    from noisewise.training.pretrain import build_masked
+
+    recipe = load_any_recipe("noisewise-small")
+    assert isinstance(recipe, PretrainRecipe)
+    assert recipe.recipe == "noisewise-small"
+    model = build_masked(recipe)
+    assert sum(p.numel() for p in model.upstream.parameters()) * 2 < 16e6
+    assert max(recipe.codes.layers) <= recipe.network.architecture["num_hidden_layers"]
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("recipe: x\nkind: zebra\n")
+    with pytest.raises(ConfigError, match="unknown kind 'zebra'; known: pooling-benchmark"):
+        load_any_recipe(file)
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "train in noise and without, and compare: the whole point, in minutes",
     "recipes": "what ships, one line each",
     "train": "train a recipe on a corpus into a run folder",
+    "pretrain": "train a self-supervised upstream on unlabelled audio",
     "evaluate": "measure runs over noise type x SNR x room: results.json and report.html",
     "embed": "write embeddings of a corpus as Parquet shards, resumable",
     "predict": "answer for audio files, as JSON lines",

@@ -41,12 +41,22 @@ COMPONENTS: dict[str, dict[str, str]] = {
     "head": {"linear": "noisewise.backend.heads:LinearHead"},
     "batches": {
         "classes": "noisewise.sampling.batches:ClassBatches",
+        "durations": "noisewise.sampling.batches:DurationBatches",
         "shuffled": "noisewise.sampling.batches:ShuffledBatches",
     },
     "term": {
         "cross_entropy": "noisewise.training.objective:CrossEntropyTerm",
         "triplet": "noisewise.training.objective:TripletTerm",
         "distill": "noisewise.training.objective:DistillTerm",
+        "masked_units": "noisewise.training.masked_terms:MaskedUnitsTerm",
+        "self_distillation": "noisewise.training.masked_terms:SelfDistillationTerm",
+        "contrastive": "noisewise.training.masked_terms:ContrastiveTerm",
+        "layer_regression": "noisewise.training.masked_terms:LayerRegressionTerm",
+    },
+    "teacher": {
+        "cepstral_units": "noisewise.training.teachers:CepstralUnits",
+        "own_units": "noisewise.training.teachers:OwnUnits",
+        "model_units": "noisewise.training.teachers:ModelUnits",
     },
     "optimizer": {
         "adamw": "torch.optim:AdamW",

@@ -24,6 +24,11 @@ class Output:
     embedding: Tensor
     logits: dict[str, Tensor]
 
+    def float(self) -> Output:
+        """The same in 32-bit floats."""
+        logits = {task: values.float() for task, values in self.logits.items()}
+        return Output(self.frames.float(), self.embedding.float(), logits)
+
 
 class SpeechModel(nn.Module):
     """An upstream, a back end and any number of heads, one a task.

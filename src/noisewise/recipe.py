@@ -43,6 +43,8 @@ class ModelConfig(_Strict):
 class AugmentConfig(_Strict):
     """Random changes to each training clip; probabilities in [0, 1]."""
 
+    crop_s: float | None = Field(None, gt=0)
+    gain_db: tuple[float, float] = (0.0, 0.0)
     shift_ms: float = Field(0, ge=0)
     speed: tuple[float, float] = (1.0, 1.0)
     noise: list[str] = Field(default_factory=list)
@@ -65,6 +67,8 @@ class PhaseConfig(_Strict):
     lr_end: float = Field(ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.0, ge=0, lt=1)
+    clip: float | None = Field(None, gt=0)
+    teacher: Spec | None = None
     validate_every: int = Field(ge=1)
 
 
@@ -105,11 +109,13 @@ class TaskConfig(_Strict):
     """One column of a benchmark's tables: a label column of a corpus.
 
     The task ``identity`` asks who of the training speakers it is: where the corpus has no such
-    column, each speaker's clips are split, not the speakers.
+    column, each speaker's clips are split, not the speakers. Clips with a label in ``without`` are
+    left out.
     """
 
     name: str
     task: str
+    without: list[str] = Field(default_factory=list)
     data: DataConfig = DataConfig()
 
 
@@ -170,7 +176,76 @@ class BenchmarkRecipe(_Strict):
     test: TestConfig = TestConfig()
 
 
-AnyRecipe = Recipe | BenchmarkRecipe
+class UnlabelledConfig(_Strict):
+    """A corpus of which only the audio, and who speaks, is used."""
+
+    corpus: str = "auto"
+    root: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    fractions: tuple[float, float, float] = (0.7, 0.3, 0.0)
+    licence: str | None = None
+
+
+class NetworkConfig(_Strict):
+    """A new self-supervised network: ``model_type`` and its values, and how it starts."""
+
+    architecture: dict[str, Any]
+    filterbank: bool = True
+    half: bool = True
+
+
+class MaskConfig(_Strict):
+    """How much of each clip is hidden from the blocks, and in runs of how many frames."""
+
+    share: float = Field(0.3, gt=0, lt=1)
+    span: int = Field(5, ge=1)
+
+
+class UnitsConfig(_Strict):
+    """The codes that the finished model gives: k-means units of each of these layers."""
+
+    layers: list[int] = Field(min_length=1)
+    units: int = Field(ge=2)
+
+
+class HeldOutConfig(_Strict):
+    """Validation clips whose loss is measured, which chooses the best weights."""
+
+    clips: int = Field(400, ge=1)
+
+
+class WatchConfig(_Strict):
+    """Linear probes at each validation: for the log, they choose nothing."""
+
+    tasks: list[TaskConfig] = Field(default_factory=list)
+    probe: ProbeConfig = ProbeConfig()
+
+
+class PretrainRecipe(_Strict):
+    """Self-supervised training of an upstream on unlabelled audio."""
+
+    recipe: str
+    description: str
+    kind: Literal["pretraining"]
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    corpora: list[UnlabelledConfig] = Field(min_length=1)
+    network: NetworkConfig
+    mask: MaskConfig = MaskConfig()
+    augment: AugmentConfig = AugmentConfig()
+    phases: list[PhaseConfig] = Field(min_length=1)
+    held_out: HeldOutConfig = HeldOutConfig()
+    watch: WatchConfig = WatchConfig()
+    codes: UnitsConfig | None = None
+
+
+AnyRecipe = Recipe | BenchmarkRecipe | PretrainRecipe
+KINDS: dict[str | None, type[AnyRecipe]] = {
+    None: Recipe,
+    "pooling-benchmark": BenchmarkRecipe,
+    "pretraining": PretrainRecipe,
+}
+"""By the key ``kind`` of a recipe."""
 
 
 def shipped() -> dict[str, Path]:
@@ -192,12 +267,12 @@ def load_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> Re
     """
     recipe = load_any_recipe(name, overrides)
     if not isinstance(recipe, Recipe):
-        raise ConfigError(f"{name}: a {recipe.kind}, which trains no model")
+        raise ConfigError(f"{name}: a recipe for {recipe.kind}, not for training a model on labels")
     return recipe
 
 
 def load_any_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -> AnyRecipe:
-    """`load_recipe` for recipes of every kind: one with the key ``kind`` is a benchmark."""
+    """`load_recipe` for recipes of every kind in `KINDS`."""
     path = shipped().get(str(name)) or Path(name)
     if not path.is_file():
         raise ConfigError(f"no recipe {str(name)!r}; shipped: {', '.join(shipped())}")
@@ -209,8 +284,11 @@ def load_any_recipe(name: str | Path, overrides: dict[str, Any] | None = None) -
         raise ConfigError(f"{path}: not a YAML recipe (expected keys and values)")
     for key, value in (overrides or {}).items():
         _override(values, key.split("."), deepcopy(value), key)
-    schema: type[AnyRecipe] = BenchmarkRecipe if "kind" in values else Recipe
-    return parse(schema, values, str(path))
+    kind = values.get("kind")
+    if kind not in KINDS:
+        known = ", ".join(str(name) for name in KINDS if name)
+        raise ConfigError(f"{path}: unknown kind {kind!r}; known: {known}, or none")
+    return parse(KINDS[kind], values, str(path))
 
 
 def parse(model: type[M], values: Any, where: str) -> M:

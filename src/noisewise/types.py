@@ -66,6 +66,10 @@ class Frames:
         codes = None if self.codes is None else self.codes.to(device)
         return Frames(self.values.to(device), self.lengths.to(device), codes)
 
+    def float(self) -> Frames:
+        """The same frames in 32-bit floats."""
+        return self.with_values(self.values.float())
+
     def with_values(self, values: Tensor) -> Frames:
         """The same frames with other values of shape (layers, batch, frames, dim)."""
         return replace(self, values=values)

@@ -151,20 +151,10 @@ def test_a_benchmark_writes_tables(noisewise, toy_corpus, tmp_path):
     recipe = yaml.safe_load(shipped()["pooling-benchmark"].read_text())
     recipe |= {"tasks": [task]}
     recipe["compare"]["learnt"] = {}
+    recipe["frames"] = {"upstream": {"name": "logmel", "mels": 16}, "units": 4}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe))
     words = ["train", tmp_path / "mine.yaml", "--data", toy_corpus, "--out", out, "--workers", 0]
-    words += [
-        "--probe.epochs",
-        2,
-        "--frames.upstream.mels",
-        16,
-        "--frames.units",
-        4,
-        "--noise",
-        "white",
-        "--seed",
-        4,
-    ]
+    words += ["--probe.epochs", 2, "--noise", "white", "--seed", 4]
     done = noisewise(*words, "--test.snr_db", "[5]")
     assert (done.status, done.out) == (0, ""), done.err
     assert "VQ-LP less average pooling" in done.err

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation.benchmark_run import open_task, run_benchmark
+from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.kept import Kept
-from noisewise.recipe import DataConfig, TaskConfig, load_any_recipe
+from noisewise.recipe import load_any_recipe
 
 FRACTIONS = [0.5, 0.2, 0.3]
 QUICK = {
     "seeds": [0, 1],
-    "frames.upstream.mels": 16,
+    "frames.upstream": {"name": "logmel", "mels": 16, "pad_to": 1, "normalise": False},
     "frames.units": 8,
     "compare.poolings": {"average": {"name": "average"}, "VQ-LP": {"name": "local"}},
     "compare.learnt": {"SAP": {"name": "self_attentive"}},
@@ -116,10 +116,13 @@ def test_the_upstream_of_a_run(corpus, toy_run, tmp_path):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["upstream"] == "toy"
 
 
-def test_identity_splits_clips_and_other_tasks_speakers(corpus):
-    data = DataConfig(root=str(corpus), fractions=FRACTIONS)
-    by_clip = open_task(TaskConfig(name="x", task="identity", data=data), None, 0)
-    by_speaker = open_task(TaskConfig(name="x", task="keyword", data=data), None, 0)
-    assert by_clip.task == "identity"
-    speakers = [set(by_speaker.split(s)["speaker"][:]) for s in ("train", "test")]
-    assert not set.intersection(*speakers)
+def test_without_a_model_it_is_the_one_that_comes_with_the_package(corpus, tmp_path):
+    shipped = load_any_recipe("pooling-benchmark")
+    frames = {"frames.upstream": shipped.frames.upstream, "frames.units": None}
+    changes = {"compare.learnt": {}, "test.noise": [], "test.snr_db": [], "compare.probes": []}
+    found = run_benchmark(
+        recipe(frames | changes | {"tasks": QUICK["tasks"][:1]}), tmp_path / "out", root=corpus
+    )
+    assert {cell.pooling for cell in found["word"].figures} == {"average", "VQ-LP"}
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert (stored["upstream"], stored["units"]) == ("noisewise-small", None)

@@ -4,12 +4,14 @@ import pickle
 import warnings
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
-from noisewise.sampling.batches import ClassBatches, ShuffledBatches
+from noisewise.sampling.batches import ClassBatches, DurationBatches, ShuffledBatches
+from noisewise.seeding import rng
 
 WORDS = ["yes", "no", "go", "on", "one", "off", "up", "down"]
 LABELS = [word for number, word in enumerate(WORDS) for _ in range(5 + 3 * number)]
@@ -31,6 +33,81 @@ def test_each_epoch_and_seed_has_its_own_order():
     one = ShuffledBatches(100, 100, seed=0)
     orders = [one.batch(0), one.batch(1), ShuffledBatches(100, 100, seed=1).batch(0)]
     assert len({tuple(order) for order in orders}) == 3
+
+
+DURATIONS = st.lists(st.floats(0, 30), min_size=1, max_size=60)
+LIMITS = st.floats(0.5, 60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(durations=DURATIONS, seconds=LIMITS, groups=st.integers(1, 20), seed=st.integers(0, 99))
+def test_batches_by_duration_have_every_row_once_an_epoch_within_the_limit(
+    durations, seconds, groups, seed
+):
+    batches = DurationBatches(durations, seconds, seed, groups)
+    for epoch in range(2):
+        first = epoch * batches.steps_per_epoch
+        parts = [batches.batch(first + i) for i in range(batches.steps_per_epoch)]
+        assert sorted(row for part in parts for row in part) == list(range(len(durations)))
+        for part in parts:
+            padded = len(part) * max(durations[row] for row in part)
+            assert len(part) == 1 or padded <= seconds * (1 + 1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(durations=DURATIONS, seconds=LIMITS, groups=st.integers(1, 20))
+def test_batches_by_duration_are_even_within_a_range_of_durations(durations, seconds, groups):
+    batches = DurationBatches(durations, seconds, 0, groups)
+    ranges = np.array_split(np.argsort(durations, kind="stable"), groups)
+    range_of = {int(row): number for number, rows in enumerate(ranges) for row in rows}
+    sizes = {}
+    for step in range(batches.steps_per_epoch):
+        rows = batches.batch(step)
+        (number,) = {range_of[row] for row in rows}
+        sizes.setdefault(number, []).append(len(rows))
+    for number, found in sizes.items():
+        assert max(found) - min(found) <= 1
+        longest = max(durations[row] for row in ranges[number])
+        # not one batch more than the longest clip of the range asks for
+        assert (len(found) - 1) * max(1, int(seconds / max(longest, 1e-3))) < len(ranges[number])
+
+
+def test_batches_by_duration_are_a_pure_function_of_seed_and_step():
+    durations = np.linspace(0.3, 4, 80)
+    forward = DurationBatches(durations, 12, seed=5)
+    batches = [forward.batch(step) for step in range(60)]
+    fresh = pickle.loads(pickle.dumps(DurationBatches(durations, 12, seed=5)))
+    assert [fresh.batch(step) for step in reversed(range(60))] == batches[::-1]
+    size = forward.steps_per_epoch
+    others = [forward, DurationBatches(durations, 12, seed=6)]
+    orders = [batches[:size], *([o.batch(size + k) for k in range(size)] for o in others)]
+    assert len({str(order) for order in orders}) == 3
+    # a row's mates change, not only the order of the batches
+    mates = [{frozenset(rows) for rows in order} for order in orders]
+    assert mates[0] != mates[1] != mates[2]
+    # and so does the order, or an epoch would go from short clips to long ones
+    lengths = [[round(durations[rows].mean(), 1) for rows in order] for order in orders]
+    assert sorted(lengths[0]) not in lengths
+    assert lengths[0] != lengths[1] != lengths[2]
+
+
+def test_batches_by_duration_waste_little_on_padding():
+    durations = rng(0).uniform(0.5, 15, 2000)
+    padded = {}
+    for groups in (1, 16):
+        batches = DurationBatches(durations, 120, 0, groups)
+        parts = [batches.batch(step) for step in range(batches.steps_per_epoch)]
+        padded[groups] = sum(len(part) * durations[part].max() for part in parts)
+    assert padded[16] < 1.1 * durations.sum() < padded[1]
+
+
+@pytest.mark.parametrize(
+    ("durations", "options"),
+    [([], {}), ([1.0], {"seconds": 0}), ([1.0], {"seconds": -2}), ([1.0], {"groups": 0})],
+)
+def test_batches_by_duration_of_nothing(durations, options):
+    with pytest.raises(ConfigError, match=f"got {len(durations)} rows, seconds="):
+        DurationBatches(durations, **{"seconds": 4, "seed": 0, **options})
 
 
 @pytest.mark.parametrize("mixture", range(7))

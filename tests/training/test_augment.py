@@ -85,6 +85,55 @@ def test_shifts_reach_both_ends_and_no_further():
     assert 140 < max(places) <= 160
 
 
+@pytest.mark.parametrize("crop_s", [0.02, 0.1, 0.25])
+def test_a_crop_is_a_stretch_of_the_clip_from_anywhere_in_it(crop_s):
+    clip, size, starts = np.arange(1, 4001, dtype=np.float32), round(16000 * crop_s), []
+    augment = augmenter(noises={}, crop_s=crop_s)
+    for step in range(300):
+        noisy, clean = augment(clip, None, step, 0, "a")
+        start = int(clean[0]) - 1
+        assert np.array_equal(clean, clip[start : start + size])
+        assert np.array_equal(noisy, clean)
+        starts.append(start)
+    spare = max(0, 4000 - size)
+    assert min(starts) <= 0.03 * spare
+    assert max(starts) >= 0.97 * spare
+
+
+@pytest.mark.parametrize("samples", [1, 1599, 1600, 1601, 9000])
+def test_no_clip_is_longer_than_the_crop_and_pairs_stay_aligned(samples):
+    clip = rng(0, samples).standard_normal(samples).astype(np.float32)
+    for step in range(20):
+        options = {**FULL, "noise_prob": 1.0, "crop_s": 0.1, "shift_ms": 20, "snr_db": (40, 40)}
+        noisy, clean = augmenter(**options)(clip, None, step, 0, "a")
+        assert len(noisy) == len(clean) == min(samples, 1600)
+        if samples > 1:
+            assert np.corrcoef(noisy, clean)[0, 1] > 0.99
+
+
+def test_gains_fill_their_range_and_change_the_noisy_half_only():
+    clip, augment, found = speech(), augmenter(noises={}, gain_db=(-10, 6)), []
+    for step in range(200):
+        noisy, clean = augment(clip, None, step, 0, "a")
+        assert np.array_equal(clean, clip)
+        factor = np.linalg.norm(noisy) / np.linalg.norm(clean)
+        assert np.allclose(noisy, factor * clean, atol=1e-6)
+        found.append(20 * np.log10(factor))
+    assert -10.001 < min(found) < -9
+    assert 5 < max(found) < 6.001
+    assert np.mean(found) == pytest.approx(-2, abs=1)
+
+
+def test_a_gain_leaves_the_snr_alone():
+    clip = speech()
+    for step in range(10):
+        level, level_gain = (
+            augmenter(noise_prob=1.0, gain_db=gain_db)(clip, None, step, 0, "a")[0]
+            for gain_db in ((0, 0), (-12, -12))
+        )
+        assert np.allclose(level_gain, 10 ** (-12 / 20) * level, atol=1e-6)
+
+
 def test_silent_clips_stay_as_they_are():
     silence = np.zeros(1000, np.float32)
     for step in range(5):
@@ -129,6 +178,7 @@ def test_every_noise_is_used():
         ({"speed": (1.2, 0.8)}, r"augment\.speed: \[1\.2, 0\.8\]"),
         ({"speed": (0.0, 1.0)}, r"augment\.speed"),
         ({"snr_db": (10, 0)}, r"augment\.snr_db"),
+        ({"gain_db": (3, -3)}, r"augment\.gain_db: \[3\.0, -3\.0\]"),
     ],
 )
 def test_empty_ranges(options, message):

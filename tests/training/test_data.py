@@ -41,6 +41,23 @@ def test_the_sampler_names_step_slot_and_row(corpus):
     assert list(StepSampler(batches, 5, 5)) == []
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_a_batch_and_clips_keep_their_places(processes):
+    batches = ShuffledBatches(7, 5, seed=0)
+    whole = list(StepSampler(batches, 0, 4))
+    shares = [list(StepSampler(batches, 0, 4, i, processes)) for i in range(processes)]
+    for step, places in enumerate(whole):
+        own = [share[step] for share in shares]
+        assert all(own)
+        assert sorted(place for part in own for place in part) == places
+
+
+def test_a_process_without_a_clip_takes_one_that_others_have():
+    batches = ShuffledBatches(2, 1, seed=0)
+    one, two = (list(StepSampler(batches, 0, 2, i, 2)) for i in range(2))
+    assert one == two
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("start", [0, 3])
 def test_batches_do_not_depend_on_workers_or_the_first_step(corpus, workers, start):
@@ -63,8 +80,8 @@ def test_batches_do_not_depend_on_workers_or_the_first_step(corpus, workers, sta
 
 def test_one_clip_twice_in_a_batch_is_heard_in_two_ways(corpus):
     data = clips(corpus, noise_prob=1.0)
-    assert not np.array_equal(data[0, 0, 5][0], data[0, 1, 5][0])
-    assert np.array_equal(data[0, 0, 5][0], data[0, 0, 5][0])
+    assert not np.array_equal(data[0, 0, 5].noisy, data[0, 1, 5].noisy)
+    assert np.array_equal(data[0, 0, 5].noisy, data[0, 0, 5].noisy)
 
 
 def test_the_clean_half_is_kept_only_where_it_is_wanted(corpus):
@@ -118,8 +135,8 @@ def test_clips_are_decoded_once_while_there_is_room(corpus, monkeypatch):
     size = read_row(corpus.rows[0]).nbytes
     monkeypatch.setattr(data_module, "HELD_BYTES", 2 * size)
     data = clips(corpus)
-    first = [data[0, 0, row][0] for row in (0, 1, 2)]
-    again = [data[0, 0, row][0] for row in (0, 1, 2)]
+    first = [data[0, 0, row].noisy for row in (0, 1, 2)]
+    again = [data[0, 0, row].noisy for row in (0, 1, 2)]
     assert [np.array_equal(a, b) for a, b in zip(first, again, strict=True)] == [True] * 3
     ids = corpus.rows["id"][:3]
     assert read == [*ids, ids[2]]

@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from noisewise.errors import BundleError, ConfigError
-from noisewise.upstream.pretrained import read_pretrained
+from noisewise.seeding import rng, torch_rng
+from noisewise.upstream.architecture import NO_MASKS
+from noisewise.upstream.pretrained import read_pretrained, write_pretrained
 
 
 def test_shards_and_older_names_are_the_same_model(hub_folder):
@@ -110,3 +112,92 @@ def test_a_hub_id_from_the_cache_offline(monkeypatch, tmp_path, hub_folder):
     assert read_pretrained("someone/wavlm").architecture["model_type"] == "wavlm"
     with pytest.raises(BundleError):
         read_pretrained("someone/wavlm", revision="v2")
+
+
+FAMILIES = (
+    "wav2vec2-base", "xls-r", "hubert-large", "wavlm-base", "wavlm-large",
+    "data2vec-audio",
+)  # fmt: skip
+
+
+def units_of(*sizes, dim=24):
+    draw = torch_rng(0)
+    return {
+        layer: (torch.randn(size, dim, generator=draw), torch.randn(size, generator=draw))
+        for layer, size in enumerate(sizes, 1)
+    }
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_written_is_read_again(name, half, hub_folder, tmp_path):
+    first, units = read_pretrained(str(hub_folder(name))), units_of(5, 12)
+    write_pretrained(tmp_path / "a" / "b", first.network, half, units, half)
+    again = read_pretrained(str(tmp_path / "a" / "b"))
+    plain = {k: v for k, v in again.architecture.items() if k not in NO_MASKS}
+    assert plain == {k: v for k, v in first.architecture.items() if k not in NO_MASKS}
+    assert again.normalise is half
+    one, two = first.network.state_dict(), again.network.state_dict()
+    assert one.keys() == two.keys()
+    for weight, value in one.items():
+        assert two[weight].dtype == torch.float32
+        # the nearest 16-bit float, where half of the bits are kept
+        assert torch.equal(two[weight], value.half().float() if half else value)
+    assert list(again.units) == list(units)
+    for layer, parts in units.items():
+        assert all(torch.equal(a, b) for a, b in zip(parts, again.units[layer], strict=True))
+    assert again.quantiser is None
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_transformers_opens_what_is_written(name, hub_folder, tmp_path):
+    import transformers
+
+    network = read_pretrained(str(hub_folder(name))).network.eval()
+    write_pretrained(tmp_path / "out", network, True, units_of(5))
+    opened = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    assert type(opened) is type(network)
+    samples = torch.from_numpy(rng(0, name).standard_normal((2, 4000))).float()
+    with torch.no_grad():
+        one, two = (
+            model(samples, output_hidden_states=True).hidden_states for model in (network, opened)
+        )
+    assert len(one) == len(two) == 4
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path / "out")
+    assert (extractor.do_normalize, extractor.sampling_rate) == (True, 16000)
+
+
+def test_a_model_is_written_over_another(hub_folder, tmp_path):
+    for name, units in (("hubert-large", units_of(5, 6)), ("wavlm-base", {}), ("xls-r", None)):
+        network = read_pretrained(str(hub_folder(name))).network
+        write_pretrained(tmp_path / "out", network, True, units)
+        again = read_pretrained(str(tmp_path / "out"))
+        assert type(again.network) is type(network)
+        assert dict(again.units).keys() == (units or {}).keys()
+    names = {"config.json", "model.safetensors", "preprocessor_config.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_a_folder_that_cannot_be_written(hub_folder, tmp_path):
+    network = read_pretrained(str(hub_folder("hubert-base"))).network
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken" / "model.safetensors").mkdir(parents=True)
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "taken"):
+        with pytest.raises(BundleError, match=f"{folder.name}: cannot be written"):
+            write_pretrained(folder, network, True)
+    assert not (tmp_path / "taken" / "config.json").exists()
+
+
+def test_whom_a_model_has_heard(hub_folder):
+    folder = hub_folder("hubert-large")
+    assert read_pretrained(str(folder)).seen == frozenset()
+    (folder / "seen.json").write_text('["a", "b"]')
+    assert read_pretrained(str(folder)).seen == {"a", "b"}
+    (folder / "seen.json").write_text("[1]")
+    with pytest.raises(BundleError, match=r"seen.json: not a list of texts"):
+        read_pretrained(str(folder))
+    (folder / "seen.json").write_text("[")
+    with pytest.raises(BundleError, match=r"seen.json: not JSON"):
+        read_pretrained(str(folder))

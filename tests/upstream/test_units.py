@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
 from noisewise.seeding import rng
 from noisewise.types import Waves
 from noisewise.upstream.logmel import LogMelUpstream
-from noisewise.upstream.units import Units, UnitUpstream, fit_units
+from noisewise.upstream.units import Units, UnitUpstream, fit_units, linear_units
 
 
 def test_separate_clouds_get_a_centroid_each():
@@ -30,6 +32,46 @@ def test_codes_are_the_nearest_centroids():
     assert torch.equal(units(values)[..., 0], expected)
 
 
+def uneven(frames, dim, seed):
+    """Frames whose dimensions differ in place and scale."""
+    draw = rng(seed, "uneven", frames, dim)
+    scale, place = 10.0 ** draw.uniform(-2, 2, dim), 5 * draw.standard_normal(dim)
+    return (scale * (draw.standard_normal((frames, dim)) + place)).astype(np.float32)
+
+
+def is_nearest(codes, frames, fitted, units, seed):
+    """Whether codes are the nearest standardised centroids, but for rounding between two."""
+    mean, deviation = fitted.mean(0), fitted.std(0) + 1e-5
+    centroids = fit_units((fitted - mean) / deviation, units, seed).astype(np.float64)
+    frames = (frames.astype(np.float64) - mean) / deviation
+    distance = np.square(frames[:, None] - centroids[None]).sum(2)
+    chosen = np.take_along_axis(distance, codes[:, None], 1)[:, 0]
+    return bool((chosen - distance.min(1) < 1e-3 * (1 + distance.max(1))).all())
+
+
+@settings(max_examples=15, deadline=None)
+@given(units=st.integers(1, 9), dim=st.integers(1, 6), seed=st.integers(0, 99))
+def test_the_largest_score_is_the_nearest_standardised_centroid(units, dim, seed):
+    fitted = uneven(60, dim, seed)
+    weight, bias = linear_units(fitted, units, seed)
+    assert (weight.shape, bias.shape) == ((units, dim), (units,))
+    assert (weight.dtype, bias.dtype) == (torch.float32, torch.float32)
+    for frames in (fitted, fitted.mean(0) + 1.5 * (uneven(40, dim, seed) - fitted.mean(0))):
+        scores = torch.from_numpy(frames) @ weight.T + bias
+        assert is_nearest(scores.argmax(1).numpy(), frames, fitted, units, seed)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_constant_dimension_decides_nothing(value):
+    varied = uneven(80, 3, 1)
+    fitted = np.insert(varied, 1, value, axis=1)
+    weight, bias = linear_units(fitted, 5)
+    assert weight.isfinite().all()
+    assert bias.isfinite().all()
+    codes = (torch.from_numpy(fitted) @ weight.T + bias).argmax(1)
+    assert is_nearest(codes.numpy(), varied, varied, 5, 0)
+
+
 def waves(*seconds):
     return Waves.collate([rng(0, s).standard_normal(int(16000 * s)).astype("f4") for s in seconds])
 
@@ -49,8 +91,9 @@ def test_an_upstream_with_units():
 
 def test_refusals():
     for frames, units in ((np.zeros((3, 2)), 4), (np.zeros((3, 2)), 0)):
-        with pytest.raises(ConfigError, match="at least as many frames, got 3"):
-            fit_units(frames, units)
+        for fit in (fit_units, linear_units):
+            with pytest.raises(ConfigError, match="at least as many frames, got 3"):
+                fit(frames, units)
     with pytest.raises(ConfigError, match="not finite"):
         fit_units(np.full((3, 2), np.nan), 2)
     with pytest.raises(ConfigError, match="got 0"):

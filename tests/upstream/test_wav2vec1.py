@@ -31,7 +31,7 @@ def upstream():
 def test_frame_counts(upstream, samples, frames):
     with torch.no_grad():
         assert upstream(Waves.collate([clip(samples)])).lengths.tolist() == [frames]
-    assert upstream.shortest == 465
+    assert upstream.field.samples == 465
 
 
 @pytest.mark.parametrize(

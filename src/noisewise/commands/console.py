@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,14 +53,25 @@ class TrainingDisplay:
     def __init__(self, bar: Progress) -> None:
         self.bar = bar
         self.tasks: dict[str, Any] = {}
+        self.began: dict[str, tuple[float, int]] = {}
 
     def __call__(self, phase: Any, step: int, figures: dict[str, float]) -> None:
         """See `noisewise.training.loop.Report`."""
         if phase.name not in self.tasks:
             self.tasks[phase.name] = self.bar.add_task(phase.name, total=phase.steps, note="")
+            self.began[phase.name] = (time.monotonic(), step)
         note = f"loss {figures['loss']:.3f}" if "loss" in figures else ""
         self.bar.update(self.tasks[phase.name], completed=step, note=note)
         checks = {k.removeprefix("val_"): v for k, v in figures.items() if k.startswith("val_")}
         if checks:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in checks.items())
-            say(f"{phase.name} {step}/{phase.steps}: {note}, validation {shown}")
+            left = self._left(phase.name, phase.steps, step)
+            say(f"{phase.name} {step}/{phase.steps}: {note}, validation {shown}{left}")
+
+    def _left(self, phase: str, steps: int, step: int) -> str:
+        """How long the phase will still take, at the pace it had so far."""
+        start, first = self.began[phase]
+        if step in (first, steps):
+            return ""
+        minutes = (time.monotonic() - start) / (step - first) * (steps - step) / 60
+        return f"; {minutes:.0f} min left" if minutes >= 1 else ""

@@ -51,7 +51,7 @@ def embed(
         ray: make the shards on a Ray cluster (the one that RAY_ADDRESS names, or a local one).
         device: cpu, cuda or mps.
     """
-    corpus = open_corpus(data, **corpus_options(overrides))
+    corpus = open_corpus(data, labels=False, **corpus_options(overrides))
     opener = Opener(model, pooling, tuple(layers) if layers else None, precision, device)
     with progress_bar() as bar:
         task = bar.add_task("embedding", total=len(corpus.rows), note="")

@@ -9,7 +9,7 @@ from noisewise.commands.console import TrainingDisplay, command_line, progress_b
 from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.pooling_report import best_line, gain_lines
-from noisewise.recipe import BenchmarkRecipe, Recipe, load_any_recipe
+from noisewise.recipe import BenchmarkRecipe, PretrainRecipe, Recipe, load_any_recipe
 from noisewise.training import run
 
 
@@ -51,7 +51,10 @@ def train(
         loggers: tensorboard, wandb; log.csv is always written.
     """
     changes = dict(overrides or {})
-    trains = isinstance(load_any_recipe(recipe), Recipe)
+    named = load_any_recipe(recipe)
+    if isinstance(named, PretrainRecipe):
+        raise ConfigError(f"{recipe}: a recipe for noisewise pretrain")
+    trains = isinstance(named, Recipe)
     given = {
         "data.root": str(data) if data is not None and trains else None,
         "augment.noise" if trains else "test.noise": noise,
@@ -64,7 +67,7 @@ def train(
     folder = out or Path("runs") / settings.recipe
     if isinstance(settings, Recipe):
         _train(settings, folder, init, device, workers, loggers or [])
-    else:
+    elif isinstance(settings, BenchmarkRecipe):
         if loggers:
             raise ConfigError("--loggers: a benchmark has nothing to log")
         _benchmark(settings, folder, data, init, device, workers)

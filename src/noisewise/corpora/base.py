@@ -127,6 +127,22 @@ class Corpus:
         order = [*FIXED_COLUMNS, *labels]
         return replace(self, rows=rows.select_columns(order), task="identity", labels=labels)
 
+    def leaving_out(self, task: str, labels: Sequence[str]) -> Corpus:
+        """The corpus without the clips that have one of ``labels``.
+
+        Raises:
+            ConfigError: the corpus does not have that task or label.
+            CorpusError: nothing is left.
+        """
+        unknown = sorted(set(labels) - set(self.labels.get(task, ())))
+        if unknown:
+            raise ConfigError(f"{self.name}: no labels {task} {', '.join(map(repr, unknown))}")
+        kept = [i for i, label in enumerate(self.rows[task][:]) if label not in labels]
+        if not kept:
+            raise CorpusError(f"{self.name}: no clips but those of {', '.join(labels)}")
+        left = {**self.labels, task: [x for x in self.labels[task] if x not in labels]}
+        return replace(self, rows=self.rows.select(kept), labels=left)
+
     def checked(
         self, *, decode: bool = False, progress: Callable[[int, int], None] | None = None
     ) -> Corpus:

@@ -61,8 +61,8 @@ def load(
         ConfigError: a pattern that is not a regular expression with a group, or a bad task.
         CorpusError: no audio, or patterns that fit none or too few of the files.
     """
-    labels_by = _compile("label_pattern", label_pattern) if label_pattern else None
-    speakers_by = _compile("speaker_pattern", speaker_pattern or SPEAKER_PATTERN)
+    labels_by = compile_pattern("label_pattern", label_pattern) if label_pattern else None
+    speakers_by = compile_pattern("speaker_pattern", speaker_pattern or SPEAKER_PATTERN)
     if not task.isidentifier() or task in FIXED_COLUMNS:
         raise ConfigError(f"task {task!r} must be a name, and none of {', '.join(FIXED_COLUMNS)}")
     listing = list_audio(root, _EXPECTED)
@@ -80,7 +80,7 @@ def load(
         folders = stem.split("/")[:-1]
         split = SPLIT_FOLDERS[folders.pop(0).lower()] if with_splits and folders else ""
         folder = folders[0] if folders else None
-        label = _group(labels_by, stem) if labels_by else folder
+        label = first_group(labels_by, stem) if labels_by else folder
         if not label:
             rule = f"{stem!r} does not fit {label_pattern!r}" if labels_by else "in no folder"
             skipped.append(f"{root / file}: no label, {rule}")
@@ -90,7 +90,7 @@ def load(
             {
                 "id": stem if stems[stem] == 1 else file,
                 "audio": str(root / file),
-                "speaker": _group(speakers_by, stem),
+                "speaker": first_group(speakers_by, stem),
                 "split": split,
                 task: label,
             }
@@ -105,7 +105,12 @@ def load(
     return Corpus("folder", table, task, {task: sorted(labels)}, tuple(skipped))
 
 
-def _compile(option: str, pattern: str) -> re.Pattern[str]:
+def compile_pattern(option: str, pattern: str) -> re.Pattern[str]:
+    """A regular expression with a group.
+
+    Raises:
+        ConfigError: it is none; names the option.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -115,7 +120,8 @@ def _compile(option: str, pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _group(pattern: re.Pattern[str], stem: str) -> str | None:
+def first_group(pattern: re.Pattern[str], stem: str) -> str | None:
+    """What the pattern's first group is in a path without its ending, None for nothing."""
     found = pattern.search(stem)
     return (found[1] or None) if found else None
 

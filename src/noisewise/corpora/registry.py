@@ -23,18 +23,22 @@ LAYOUTS = {
     "ravdess": "noisewise.corpora.ravdess",
     "speech_to_intent": "noisewise.corpora.speech_to_intent",
     "esc50": "noisewise.corpora.esc_sounds",
+    "unlabelled": "noisewise.corpora.unlabelled",
     "folder": "noisewise.corpora.folder",
     "synthetic": "noisewise.corpora.synthetic",
 }
 """Name -> module with ``matches(root)`` and ``load(root, **options)``; most special first."""
 
 
-def open_corpus(root: str | Path | None, name: str = "auto", **options: Any) -> Corpus:
+def open_corpus(
+    root: str | Path | None, name: str = "auto", *, labels: bool = True, **options: Any
+) -> Corpus:
     """Open a corpus.
 
     Args:
         root: its folder, or its manifest file; None for the synthetic corpus.
         name: its layout, a key of `LAYOUTS`; "auto" takes the first that fits ``root``.
+        labels: whether they are needed. If not, "auto" takes a folder of nothing but clips too.
         options: keyword arguments of that layout's ``load``.
 
     Returns:
@@ -47,6 +51,9 @@ def open_corpus(root: str | Path | None, name: str = "auto", **options: Any) -> 
     path = None if root is None else Path(root).expanduser()
     if name == "auto":
         name = "synthetic" if path is None else detect(path)
+        own = import_module(LAYOUTS["unlabelled"])
+        if not labels and name == "folder" and path is not None and own.is_flat(path):
+            name = "unlabelled"
     if name not in LAYOUTS:
         raise ConfigError(f"unknown corpus {name!r}; known: auto, {', '.join(LAYOUTS)}")
     if path is None and name != "synthetic":

@@ -14,7 +14,6 @@ from torch import nn
 from noisewise import files
 from noisewise.bundle import load
 from noisewise.components import build
-from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.errors import BundleError
@@ -22,9 +21,11 @@ from noisewise.evaluation.pooling_benchmark import Benchmark, Figure, Plan, benc
 from noisewise.evaluation.pooling_report import Found, write_pooling_report
 from noisewise.noise.condition import Grid
 from noisewise.noise.corrupt import Corruptor
-from noisewise.recipe import BenchmarkRecipe, TaskConfig
+from noisewise.recipe import BenchmarkRecipe
 from noisewise.shards import corpus_digest
+from noisewise.tasks import open_task
 from noisewise.unit_fit import with_units
+from noisewise.upstream.pretrained import SMALL
 
 
 def run_benchmark(
@@ -61,12 +62,16 @@ def run_benchmark(
     torch.manual_seed(seed)
     if init is None:
         upstream: nn.Module = build("upstream", recipe.frames.upstream)
-        name = str(recipe.frames.upstream.get("model", recipe.frames.upstream["name"]))
+        kind = recipe.frames.upstream["name"]
+        own = SMALL if kind == "selfsupervised" else kind
+        name = str(recipe.frames.upstream.get("model") or own)
+        heard: frozenset[str] = getattr(upstream, "seen", frozenset())
     else:
-        upstream, name = load(init).model.upstream, init.name
+        run = load(init)
+        upstream, name, heard = run.model.upstream, init.name, run.seen
     upstream = upstream.to(device).eval().requires_grad_(False)
     settings = recipe.model_dump(exclude={"description"}) | {"init": name if init else None}
-    opened = {task.name: open_task(task, root, seed) for task in recipe.tasks}
+    opened = {task.name: open_task(task, root, seed, heard) for task in recipe.tasks}
     settings["corpora"] = {task: corpus_digest(corpus.rows) for task, corpus in opened.items()}
     try:
         files.claim(out, "benchmark.json", settings, "a benchmark")
@@ -100,17 +105,6 @@ def run_benchmark(
     except OSError as error:
         raise BundleError(f"{out}: cannot be written ({error})") from error
     return found
-
-
-def open_task(task: TaskConfig, root: Path | None, seed: int) -> Corpus:
-    """The corpus of a task, with splits: by clip where speakers are to be told apart."""
-    place = task.data.root
-    if root is not None:
-        place = str(root / (place or "."))
-    corpus = open_corpus(place, task.data.corpus, **task.data.options).checked()
-    if task.task == "identity" and "identity" not in corpus.labels:
-        return corpus.identification(seed, task.data.fractions)
-    return corpus.with_splits(seed, task.data.fractions)
 
 
 def _plan(recipe: BenchmarkRecipe, corpus: Corpus, seed: int) -> Plan:

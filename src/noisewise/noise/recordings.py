@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from noisewise import audio
+from noisewise.machine import memory_share
 from noisewise.noise.level import power
 
 PIECE_SECONDS = 60.0
@@ -87,7 +88,7 @@ def pieces(path: str) -> int:
     return max(1, int(audio.info(path).seconds / PIECE_SECONDS))
 
 
-DECODED = Decoded(limit_bytes=256 * 2**20)
+DECODED = Decoded(limit_bytes=memory_share(32))
 """Shared by all noise sources of a process; not part of them, so they stay cheap to pickle."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,6 +51,61 @@ class ShuffledBatches:
         epoch, place = divmod(step, self.steps_per_epoch)
         start, end = (i * self.n_rows // self.steps_per_epoch for i in (place, place + 1))
         return [int(row) for row in self._walk.rows(epoch)[start:end]]
+
+
+class DurationBatches:
+    """Batches of about equal length in seconds, each of clips of about equal length.
+
+    Rows are sorted by duration into runs that fill a batch when each clip is padded to the
+    longest of them; every row comes once an epoch, the runs' order and, among rows of nearly one
+    duration, their members drawn anew.
+
+    Args:
+        durations: of each row, in seconds, after any cropping.
+        seconds: audio in a batch, padding included; a longer clip is a batch of its own.
+        seed: of the orders.
+        groups: rows are shuffled within so many ranges of duration, at least one batch long.
+
+    Raises:
+        ConfigError: no rows, or nothing in a batch.
+
+    Example:
+        >>> batches = DurationBatches([1.0, 4.0, 1.1, 1.0, 4.0], seconds=4, seed=0)
+        >>> batches.steps_per_epoch, sorted(len(batches.batch(k)) for k in range(3))
+        (3, [1, 1, 3])
+    """
+
+    def __init__(
+        self, durations: Sequence[float], seconds: float, seed: int, groups: int = 16
+    ) -> None:
+        if not len(durations) or seconds <= 0 or groups < 1:
+            raise ConfigError(
+                "batches need rows, seconds > 0 and groups >= 1, got "
+                f"{len(durations)} rows, seconds={seconds}, groups={groups}"
+            )
+        self.seed = seed
+        order = np.argsort(np.asarray(durations), kind="stable")
+        sorted_ = np.asarray(durations)[order]
+        self._walks: list[_Walk] = []
+        self._runs: list[tuple[int, int, int]] = []
+        for number, part in enumerate(np.array_split(np.arange(len(order)), groups)):
+            if not len(part):
+                continue
+            size = max(1, int(seconds / max(float(sorted_[part[-1]]), 1e-3)))
+            place = len(self._walks)
+            self._walks.append(_Walk(seed, order[part], "duration", str(number)))
+            # as even as possible, so that no batch is a tiny remainder
+            count = -(-len(part) // size)
+            edges = [i * len(part) // count for i in range(count + 1)]
+            self._runs += [(place, a, b) for a, b in pairwise(edges)]
+        self.steps_per_epoch = len(self._runs)
+        self._order = _Walk(seed, np.arange(len(self._runs)), "runs")
+
+    def batch(self, step: int) -> list[int]:
+        """Row indices of the batch of a step (counted from 0 over the whole training)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        walk, start, end = self._runs[int(self._order.rows(epoch)[place])]
+        return [int(row) for row in self._walks[walk].rows(epoch)[start:end]]
 
 
 class ClassBatches:

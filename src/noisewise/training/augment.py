@@ -13,10 +13,11 @@ from noisewise.noise.sources import NoiseSource, Rooms
 from noisewise.noise.vary import change_speed, shift
 from noisewise.recipe import AugmentConfig
 from noisewise.seeding import Key, rng
+from noisewise.types import SAMPLE_RATE
 
 
 class Augmenter:
-    """Speed, shift, then a room and noise at a random SNR.
+    """A stretch of the clip, speed, shift, then a room, noise at a random SNR, and gain.
 
     Args:
         config: which changes, how often and how strong.
@@ -34,7 +35,7 @@ class Augmenter:
         rooms: Mapping[str, Rooms],
         seed: int,
     ) -> None:
-        for name in ("speed", "snr_db"):
+        for name in ("speed", "snr_db", "gain_db"):
             low, high = getattr(config, name)
             if low > high or (name == "speed" and low <= 0):
                 raise ConfigError(f"augment.{name}: [{low}, {high}] is not a range")
@@ -53,6 +54,8 @@ class Augmenter:
             AudioError: a recording of noise or of a room that cannot be used.
         """
         config, draw = self.config, rng(self.seed, "augment", *keys)
+        if config.crop_s is not None:
+            clip = _crop(clip, round(SAMPLE_RATE * config.crop_s), draw)
         clip = change_speed(clip, draw.uniform(*config.speed))
         clip = shift(clip, round(16 * config.shift_ms * draw.uniform(-1, 1)))
         noise, room, snr = None, None, None
@@ -61,7 +64,17 @@ class Augmenter:
             snr = float(draw.uniform(*config.snr_db))
         if self.corruptor.rooms and draw.random() < config.room_prob:
             room = sorted(self.corruptor.rooms)[draw.integers(len(self.corruptor.rooms))]
-        if (noise is None and room is None) or not clip.any():
+        gain = float(draw.uniform(*config.gain_db)) if any(config.gain_db) else None
+        if (noise is None and room is None and gain is None) or not clip.any():
             return clip, clip
-        condition = Condition(noise=noise, snr_db=snr, rir=room)
+        condition = Condition(noise=noise, snr_db=snr, rir=room, gain_db=gain)
         return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip
+
+
+def _crop(clip: np.ndarray, samples: int, draw: np.random.Generator) -> np.ndarray:
+    """A random stretch of a clip that is longer than ``samples``."""
+    spare = len(clip) - samples
+    if spare <= 0:
+        return clip
+    start = int(draw.integers(spare + 1))
+    return clip[start : start + samples]

@@ -29,6 +29,7 @@ class Progress:
         best: highest validation score of this phase so far.
         history: figures of every validation.
         skipped: unusable clips, id -> reason.
+        seconds: spent on training steps so far.
     """
 
     recipe: str
@@ -37,6 +38,7 @@ class Progress:
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def save_checkpoint(

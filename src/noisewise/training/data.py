@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import datasets
@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from noisewise.corpora.base import read_row
 from noisewise.errors import AudioError
+from noisewise.machine import memory_share
 from noisewise.training.augment import Augmenter
 from noisewise.types import Waves
 
-HELD_BYTES = 256 * 2**20
+HELD_BYTES = memory_share(32)
 """How much decoded audio each process keeps, so that small corpora are decoded once."""
 
 Place = tuple[int, int, int]
@@ -32,12 +33,33 @@ class Batches(Protocol):
 
 @dataclass
 class Clips:
-    """A collated batch: noisy waves, clean waves where wanted, labels, and what was unusable."""
+    """A collated batch.
+
+    Attributes:
+        noisy: usable clips as the model hears them; None without any.
+        clean: the same before room and noise, where wanted.
+        labels: (usable,) int64.
+        places: step and place in the batch of each usable clip.
+        skipped: (id, reason) of the others.
+    """
 
     noisy: Waves | None
     clean: Waves | None
     labels: torch.Tensor
+    places: list[tuple[int, int]]
     skipped: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip of a batch; ``noisy`` is None, with the reason, where it cannot be used."""
+
+    noisy: np.ndarray | None
+    clean: np.ndarray | None
+    label: int
+    place: tuple[int, int]
+    name: str
+    reason: str = ""
 
 
 class TrainingClips(Dataset[Any]):
@@ -62,18 +84,18 @@ class TrainingClips(Dataset[Any]):
         self._held: dict[int, tuple[np.ndarray | AudioError, str | None, str]] = {}
         self._free = HELD_BYTES
 
-    def __getitem__(self, place: Place) -> tuple[Any, Any, int, str]:
-        """(noisy, clean or None, label, id), or (None, reason, label, id) of an unusable clip."""
+    def __getitem__(self, place: Place) -> Item:
+        """One clip, augmented."""
         step, slot, number = place
         clip, speaker, name = self._row(number)
-        label = int(self.labels[number])
+        item = Item(None, None, int(self.labels[number]), (step, slot), name)
         if isinstance(clip, AudioError):
-            return None, str(clip), label, name
+            return replace(item, reason=str(clip))
         try:
             noisy, clean = self.augmenter(clip, speaker, step, slot, name)
         except AudioError as error:
-            return None, str(error), label, name
-        return noisy, clean if self.needs_clean else None, label, name
+            return replace(item, reason=str(error))
+        return replace(item, noisy=noisy, clean=clean if self.needs_clean else None)
 
     def _row(self, number: int) -> tuple[np.ndarray | AudioError, str | None, str]:
         """Clip (or what is wrong with it), speaker and id; kept while there is room."""
@@ -93,28 +115,41 @@ class TrainingClips(Dataset[Any]):
 
 
 class StepSampler(Sampler[list[Place]]):
-    """The batches of steps ``start`` to ``stop`` (not included)."""
+    """The batches of steps ``start`` to ``stop`` (not included), or one process' share of them.
 
-    def __init__(self, batches: Batches, start: int, stop: int) -> None:
+    Clip i of a batch goes to process i modulo their number and keeps its place, on which its
+    draws depend.
+    """
+
+    def __init__(
+        self, batches: Batches, start: int, stop: int, process: int = 0, processes: int = 1
+    ) -> None:
         self.batches, self.start, self.stop = batches, start, stop
+        self.process, self.processes = process, processes
 
     def __iter__(self) -> Iterator[list[Place]]:
         for step in range(self.start, self.stop):
-            yield [(step, slot, row) for slot, row in enumerate(self.batches.batch(step))]
+            places = [(step, slot, row) for slot, row in enumerate(self.batches.batch(step))]
+            # a batch with fewer clips than processes: some take one that others have too
+            yield places[self.process :: self.processes] or places[:1]
 
     def __len__(self) -> int:
         return self.stop - self.start
 
 
-def collate(items: Sequence[tuple[Any, Any, int, str]]) -> Clips:
+def collate(items: Sequence[Item]) -> Clips:
     """Pad the usable items to a batch and list the others."""
-    usable = [item for item in items if item[0] is not None]
-    skipped = [(name, reason) for noisy, reason, _, name in items if noisy is None]
+    skipped = [(item.name, item.reason) for item in items if item.noisy is None]
+    usable = [item for item in items if item.noisy is not None]
+    labels = torch.tensor([item.label for item in usable], dtype=torch.int64)
+    places = [item.place for item in usable]
+    noisy = [item.noisy for item in usable if item.noisy is not None]
+    clean = [item.clean for item in usable if item.clean is not None]
     if not usable:
-        return Clips(None, None, torch.empty(0, dtype=torch.int64), skipped)
-    noisy = Waves.collate([item[0] for item in usable])
-    clean = None if usable[0][1] is None else Waves.collate([item[1] for item in usable])
-    return Clips(noisy, clean, torch.tensor([item[2] for item in usable]), skipped)
+        return Clips(None, None, labels, places, skipped)
+    return Clips(
+        Waves.collate(noisy), Waves.collate(clean) if clean else None, labels, places, skipped
+    )
 
 
 def loader(clips: TrainingClips, sampler: StepSampler, workers: int) -> DataLoader[Clips]:

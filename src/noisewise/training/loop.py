@@ -1,16 +1,18 @@
 """The one training loop: every recipe's phases run through it.
 
 Step k's clips, noise, masks and dropout are functions of (seed, phase, k) alone, so a run that
-was killed goes on from its last checkpoint and ends with the same weights, bit for bit.
+was killed goes on from its last checkpoint and ends with the same weights, bit for bit. Of several
+processes each takes its share of a batch and validates all; the first one writes.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,11 @@ import datasets
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor, nn
 
 from noisewise.components import build
 from noisewise.errors import ConfigError, NoisewiseError
-from noisewise.model import SpeechModel
-from noisewise.recipe import PhaseConfig, Recipe
+from noisewise.recipe import PhaseConfig, PretrainRecipe, Recipe
 from noisewise.seeding import derive, torch_rng
 from noisewise.training.augment import Augmenter
 from noisewise.training.checkpoint import (
@@ -36,6 +38,7 @@ from noisewise.training.data import Clips, StepSampler, TrainingClips, loader
 from noisewise.training.log import CsvLog
 from noisewise.training.novograd import learning_rate
 from noisewise.training.objective import Batch, Term, total_loss
+from noisewise.types import SAMPLE_RATE, Waves
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
@@ -53,16 +56,24 @@ class Material:
         labels: (rows,) int64 classes.
         names: class names.
         augmenter: random changes to clips.
-        select: model -> validation figures with a ``score``.
-        teacher: frozen model for terms that need one.
+        select: model -> validation figures; they choose the best weights by their ``score``,
+            where they have one.
+        teacher: number of a phase, model at its beginning -> frozen model for terms that need one.
+        forward: module, batch -> what the terms are given.
+        held_out: clips whose loss is measured at each validation; without a ``score`` from
+            ``select`` it is exp(-loss).
+        durations: (rows,) seconds, for batches that go by them.
     """
 
     rows: datasets.Dataset
     labels: np.ndarray
     names: list[str]
     augmenter: Augmenter
-    select: Callable[[SpeechModel], dict[str, float]]
-    teacher: SpeechModel | None
+    select: Callable[[Any], dict[str, float]]
+    teacher: Callable[[int, Any], nn.Module] | None
+    forward: Callable[[Any, Batch], Any] = lambda module, batch: module(batch.noisy)
+    held_out: Sequence[Clips] = ()
+    durations: np.ndarray | None = None
 
 
 class Loop:
@@ -80,8 +91,8 @@ class Loop:
 
     def __init__(
         self,
-        recipe: Recipe,
-        model: SpeechModel,
+        recipe: Recipe | PretrainRecipe,
+        model: nn.Module,
         material: Material,
         folder: Path,
         fabric: Fabric,
@@ -108,7 +119,16 @@ class Loop:
         for number in range(self.progress.phase, len(self.recipe.phases)):
             self._phase(number, checkpoint)
             checkpoint = None
+        self.progress.skipped = self._everywhere(self.progress.skipped)
         return self.progress
+
+    def _everywhere(self, skipped: dict[str, str]) -> dict[str, str]:
+        """What was unusable in any of the processes."""
+        if self.fabric.world_size == 1:
+            return skipped
+        parts: list[dict[str, str]] = [{}] * self.fabric.world_size
+        torch.distributed.all_gather_object(parts, skipped)
+        return {name: why for part in parts for name, why in part.items()}
 
     def _resume(self) -> Checkpoint | None:
         path = self.folder / CHECKPOINT
@@ -127,7 +147,7 @@ class Loop:
 
     def _phase(self, number: int, checkpoint: Checkpoint | None) -> None:
         phase, progress = self.recipe.phases[number], self.progress
-        terms = [build("term", spec, names=self.material.names) for spec in phase.objective]
+        self.terms = terms = phase_terms(phase, self.material.names)
         parameters = trainable(self.model, phase.train)
         optimizer = build("optimizer", phase.optimizer, params=parameters)
         if checkpoint is None:
@@ -136,8 +156,9 @@ class Loop:
             self.best = {}
         else:
             checkpoint.restore(optimizer)
-        module, optimizer = self.fabric.setup(self.model, optimizer)
-        self.teacher = self._teacher(terms)
+        whole = _Objective(self.model, self.material.forward)
+        module, optimizer = self.fabric.setup(whole, optimizer)
+        self.teacher = self._teacher(terms, number)
         clips = TrainingClips(
             self.material.rows,
             self.material.labels,
@@ -146,15 +167,30 @@ class Loop:
         )
         seed = derive(self.recipe.seed, "phase", number) % 2**31
         words = [self.material.names[label] for label in self.material.labels]
-        batches = build("batches", phase.batches, labels=words, n_rows=len(words), seed=seed)
-        sampler = StepSampler(batches, progress.step, phase.steps)
-        saved = time.monotonic()
+        batches = build(
+            "batches",
+            phase.batches,
+            labels=words,
+            n_rows=len(words),
+            durations=self.material.durations,
+            seed=seed,
+        )
+        sampler = StepSampler(
+            batches,
+            progress.step,
+            phase.steps,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
+        saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):
-            figures = self._step(phase, module, optimizer, terms, batch, seed)
+            figures = self._step(phase, module, optimizer, batch, seed)
             progress.step += 1
+            now = time.monotonic()
+            progress.seconds, began = progress.seconds + now - began, now
             if progress.step % phase.validate_every == 0 or progress.step == phase.steps:
-                figures |= self._validate(phase)
+                figures |= self._validate(phase, seed)
             self.log.add(number, progress.step - 1, figures)
             self.report(phase, progress.step, figures)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -171,39 +207,53 @@ class Loop:
         phase: PhaseConfig,
         module: Any,
         optimizer: Any,
-        terms: list[Term],
         clips: Clips,
         seed: int,
     ) -> dict[str, float]:
         step = self.progress.step
         self.progress.skipped |= dict(clips.skipped)
+        share = 1.0
         if clips.noisy is None:
-            return {}
+            if self.fabric.world_size == 1:
+                return {}
+            clips, share = _silence(clips, step), 0.0  # the other processes wait for a gradient
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, phase.steps, phase.lr, phase.lr_end, phase.warmup)
-        torch.manual_seed(derive(seed, "step", step) % 2**63)
+        ranks = (self.fabric.global_rank,) if self.fabric.world_size > 1 else ()
+        torch.manual_seed(derive(seed, "step", step, *ranks) % 2**63)
         self.model.train()
         freeze_statistics(self.model, phase.train)
-        device = self.fabric.device
-        batch = Batch(
-            clips.noisy.to(device),
-            clips.clean.to(device) if clips.clean else None,
-            clips.labels.to(device),
-            torch_rng(seed, "objective", step, device=device),
+        loss, figures = self._loss(
+            module, clips, torch_rng(seed, "objective", step, device=self.fabric.device)
         )
-        output = module(batch.noisy)
-        loss, figures = total_loss(terms, batch, output, self.teacher)
         if not math.isfinite(figures["loss"]):
             raise NoisewiseError(
                 f"phase {phase.name!r}, step {step}: the loss is {figures['loss']}; "
                 "lower the learning rate or train with --precision 32-true"
             )
-        self.fabric.backward(loss)
+        self.fabric.backward(share * loss)
+        if phase.clip is not None:
+            self.fabric.clip_gradients(module, optimizer, max_norm=phase.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if phase.ema:
             self._update_average(phase.ema)
         return {**figures, "lr": optimizer.param_groups[0]["lr"]}
+
+    def _loss(
+        self, module: Any, clips: Clips, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        assert clips.noisy is not None
+        device = self.fabric.device
+        batch = Batch(
+            clips.noisy.to(device),
+            clips.clean.to(device) if clips.clean else None,
+            clips.labels.to(device),
+            generator,
+            clips.places,
+        )
+        loss: tuple[Tensor, dict[str, float]] = module(_Sealed(batch), self.terms, self.teacher)
+        return loss
 
     @torch.no_grad()
     def _update_average(self, decay: float) -> None:
@@ -215,19 +265,42 @@ class Loop:
             else:
                 self.average[name].copy_(value)
 
-    def _validate(self, phase: PhaseConfig) -> dict[str, float]:
+    def _validate(self, phase: PhaseConfig, seed: int) -> dict[str, float]:
         current = _copy(self.model.state_dict())
         candidate = _copy(self.average) if phase.ema else current
         self.model.load_state_dict(candidate)
-        figures = {f"val_{k}": v for k, v in self.material.select(self.model).items()}
+        found = self._held_out_loss(seed) | self.material.select(self.model)
+        found.setdefault("score", math.exp(-found.get("loss", 0.0)))
+        figures = {f"val_{name}": value for name, value in found.items()}
         self.model.load_state_dict(current)
         score = figures["val_score"]
-        self.progress.history.append({"phase": phase.name, "step": self.progress.step, **figures})
+        spent = round(self.progress.seconds, 1)
+        entry = {"phase": phase.name, "step": self.progress.step, "seconds": spent, **figures}
+        self.progress.history.append(entry)
         if score > self.progress.best:
             self.progress.best, self.best = score, candidate
         return figures
 
+    @torch.no_grad()
+    def _held_out_loss(self, seed: int) -> dict[str, float]:
+        """Means over the held-out batches, weighed by their clips."""
+        self.model.eval()
+        rows, weights = [], []
+        for number, clips in enumerate(self.material.held_out):
+            if clips.noisy is None:
+                continue
+            generator = torch_rng(seed, "held out", number, device=self.fabric.device)
+            with self.fabric.autocast():
+                whole = _Objective(self.model, self.material.forward)
+                rows.append(self._loss(whole, clips, generator)[1])
+            weights.append(len(clips.noisy))
+        if not rows:
+            return {}
+        return {k: float(np.average([row[k] for row in rows], weights=weights)) for k in rows[0]}
+
     def _save(self, optimizer: Any) -> None:
+        if not self.fabric.is_global_zero:
+            return
         self.log.flush()
         state = self.model.state_dict()
         save_checkpoint(
@@ -242,17 +315,73 @@ class Loop:
         self.best = {}
         self._save(torch.optim.SGD([torch.zeros(1)]))
 
-    def _teacher(self, terms: list[Term]) -> SpeechModel | None:
+    def _teacher(self, terms: list[Term], number: int) -> nn.Module | None:
+        if any(term.needs_average for term in terms):
+            return self._averaged()
         if not any(term.needs_teacher for term in terms):
             return None
         if self.material.teacher is None:
             raise ConfigError("the recipe learns from a teacher: start from a run with --init")
-        teacher = self.material.teacher.to(self.fabric.device).eval().requires_grad_(False)
-        teacher.accelerate()
+        with self.fabric.rank_zero_first():
+            teacher = self.material.teacher(number, self.model)
+        teacher = teacher.to(self.fabric.device).eval().requires_grad_(False)
+        accelerate = getattr(teacher, "accelerate", None)
+        if accelerate is not None:
+            accelerate()
         return teacher
 
+    def _averaged(self) -> nn.Module:
+        """A model whose weights are the running average, also after it was updated."""
+        if not self.average:
+            raise ConfigError("the objective needs a running average: set ema in the phase")
+        model = copy.deepcopy(self.model).eval().requires_grad_(False)
+        model.load_state_dict(self.average, assign=True)
+        return model
 
-def trainable(model: SpeechModel, prefixes: list[str]) -> list[torch.nn.Parameter]:
+
+class _Sealed:
+    """Keeps Fabric from rounding the waves to 16 bits, as it does with inputs that it finds."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
+class _Objective(nn.Module):
+    """Model and terms in one forward pass, as training in several processes needs it."""
+
+    def __init__(self, model: nn.Module, forward: Callable[[Any, Batch], Any]) -> None:
+        super().__init__()
+        self.model, self.run = model, forward
+
+    def forward(
+        self, sealed: _Sealed, terms: list[Term], teacher: nn.Module | None
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The model under autocast where training uses it, the terms in 32-bit floats."""
+        kind = sealed.batch.labels.device.type
+        output = self.run(self.model, sealed.batch)
+        batch = replace(sealed.batch, half=torch.is_autocast_enabled(kind))
+        with torch.autocast(kind, enabled=False):
+            return total_loss(terms, batch, output.float(), teacher)
+
+
+def _silence(clips: Clips, step: int) -> Clips:
+    """A second of nothing, in place of a batch without a usable clip."""
+    waves = Waves.collate([np.zeros(SAMPLE_RATE, np.float32)])
+    label = torch.zeros(1, dtype=torch.int64)
+    return replace(clips, noisy=waves, clean=waves, labels=label, places=[(step, 0)])
+
+
+def phase_terms(phase: PhaseConfig, names: Sequence[str] = ()) -> list[Term]:
+    """The terms of a phase; the modules that they add to the model are named after both."""
+    terms: list[Term] = []
+    for place, spec in enumerate(phase.objective):
+        term = build("term", spec, names=names)
+        term.head = f"{phase.name}-{place}"
+        terms.append(term)
+    return terms
+
+
+def trainable(model: nn.Module, prefixes: list[str]) -> list[torch.nn.Parameter]:
     """Freeze all but the parameters whose name starts with one of ``prefixes`` ("all": none).
 
     Raises:
@@ -271,7 +400,7 @@ def trainable(model: SpeechModel, prefixes: list[str]) -> list[torch.nn.Paramete
     return chosen
 
 
-def freeze_statistics(model: SpeechModel, prefixes: list[str]) -> None:
+def freeze_statistics(model: nn.Module, prefixes: list[str]) -> None:
     """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
     for name, child in model.named_children():
         learns = (p == "all" or p.startswith(name) or name.startswith(p) for p in prefixes)
@@ -279,9 +408,13 @@ def freeze_statistics(model: SpeechModel, prefixes: list[str]) -> None:
             child.eval()
 
 
-def recipe_digest(recipe: Recipe) -> str:
-    """Short hash of everything in a recipe."""
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:16]
+def recipe_digest(recipe: Recipe | PretrainRecipe) -> str:
+    """Short hash of everything in a recipe that training depends on.
+
+    The codes of a pre-trained model are fitted when training is over; licences are for its card.
+    """
+    text = recipe.model_dump_json(exclude={"codes": True, "corpora": {"__all__": {"licence"}}})
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _copy(state: State) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from noisewise.errors import ConfigError
 from noisewise.losses.triplet import TripletLoss
 from noisewise.model import Output, SpeechModel
+from noisewise.seeding import Key
 from noisewise.types import Waves
 
 
@@ -24,12 +26,16 @@ class Batch:
         clean: the same clips before noise and room, only where a term asks for them.
         labels: (batch,) int64 class of each clip.
         generator: for everything random in this step's terms.
+        keys: what each clip's own draws depend on, besides the seed.
+        half: whether the model runs under bf16 autocast, so that a teacher may too.
     """
 
     noisy: Waves
     clean: Waves | None
     labels: Tensor
     generator: torch.Generator
+    keys: Sequence[tuple[Key, ...]] = ()
+    half: bool = False
 
 
 class Term(ABC):
@@ -37,6 +43,10 @@ class Term(ABC):
 
     needs_clean = False
     needs_teacher = False
+    needs_average = False
+    """Whether the teacher is the running average of the model itself."""
+    head = ""
+    """Name of the term among those of all phases, and of what it adds to the model."""
 
     def __init__(self, weight: float) -> None:
         if weight < 0:
@@ -44,9 +54,7 @@ class Term(ABC):
         self.weight = weight
 
     @abstractmethod
-    def __call__(
-        self, batch: Batch, output: Output, teacher: SpeechModel | None
-    ) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, batch: Batch, output: Any, teacher: Any) -> tuple[Tensor, dict[str, float]]:
         """The unweighted scalar loss, and figures for the log."""
 
 
@@ -139,14 +147,14 @@ class DistillTerm(Term):
 
 
 def total_loss(
-    terms: list[Term], batch: Batch, output: Output, teacher: SpeechModel | None
+    terms: Sequence[Term], batch: Batch, output: Any, teacher: nn.Module | None
 ) -> tuple[Tensor, dict[str, float]]:
     """Weighted sum of the terms, and everything they log plus the sum itself.
 
     What a second term of one class logs ends in its place among the terms.
     """
     figures: dict[str, float] = {}
-    total = torch.zeros((), device=output.embedding.device)
+    total = torch.zeros((), device=batch.labels.device)
     for place, term in enumerate(terms):
         loss, logged = term(batch, output, teacher)
         name = "loss_" + type(term).__name__.removesuffix("Term").lower()

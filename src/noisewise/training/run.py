@@ -22,7 +22,7 @@ from noisewise.embedding import embed_rows
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
 from noisewise.noise.sources import NoiseSource, Rooms
-from noisewise.recipe import Recipe
+from noisewise.recipe import AugmentConfig, Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
 from noisewise.training.log import make_loggers
@@ -76,7 +76,7 @@ def train(
     fabric = make_fabric(device, recipe.precision)
     corpus, parts = open_parts(recipe, say)
     labels = corpus.labels[recipe.task]
-    noises, rooms = open_sources(recipe, parts.train)
+    noises, rooms = open_sources(recipe.augment, parts.train)
     start = load(init) if init is not None else None
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
     model = build_model(recipe.model, len(labels))
@@ -101,9 +101,9 @@ def train(
         labels,
         Augmenter(recipe.augment, noises, rooms, recipe.seed),
         selector,
-        start.model if start is not None else None,
+        (lambda number, model: start.model) if start is not None else None,
     )
-    reports = _with_loggers(report, make_loggers(list(loggers), out))
+    reports = with_loggers(report, make_loggers(list(loggers), out))
     if (out / CHECKPOINT).is_file():
         say(f"resuming from {out / CHECKPOINT}")
     began = time.monotonic()
@@ -132,22 +132,37 @@ def train(
         },
         frozenset(seen_key(row) for part in (parts.train, parts.validation) for row in part),
     )
+    bundle.seen |= getattr(model.upstream, "seen", frozenset())
     if start is not None:
         bundle.seen |= start.seen
     save(bundle, out)
     return bundle
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Lightning Fabric on one device.
+def make_fabric(device: str, precision: str, devices: int = 1) -> Fabric:
+    """Lightning Fabric on one device, or on several with the gradients' mean between them.
+
+    Several devices (on a CPU: processes) are started here, unless torchrun or SLURM has started
+    them; each of them then runs the command.
 
     Raises:
-        ConfigError: the device does not exist here.
+        ConfigError: a device that does not exist here, or fewer than one.
     """
+    if devices < 1:
+        raise ConfigError(f"devices must be at least 1, got {devices}")
     try:
         accelerator = {"cpu": "cpu", "cuda": "cuda", "mps": "mps", "auto": "auto"}[device]
         chosen = pick_precision(accelerator, precision)
-        return Fabric(accelerator=accelerator, devices=1, precision=chosen)  # type: ignore[arg-type]
+        # an objective of another phase has parameters without a gradient
+        strategy = "ddp_find_unused_parameters_true" if devices > 1 else "auto"
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            precision=chosen,  # type: ignore[arg-type]
+            strategy=strategy,
+        )
+        fabric.launch()
+        return fabric
     except KeyError:
         raise ConfigError(f"unknown device {device!r}; known: auto, cpu, cuda, mps") from None
     except Exception as error:  # Lightning's own exceptions share no base class
@@ -176,11 +191,11 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
 
 
 def open_sources(
-    recipe: Recipe, speech: datasets.Dataset
+    augment: AugmentConfig, speech: datasets.Dataset
 ) -> tuple[dict[str, NoiseSource], dict[str, Rooms]]:
     """Training noises and rooms by name; babble is made of training speakers only."""
-    noises = [n for spec in recipe.augment.noise for n in open_noise(spec, speech)]
-    rooms = [r for spec in recipe.augment.rooms for r in open_rooms(spec)]
+    noises = [n for spec in augment.noise for n in open_noise(spec, speech)]
+    rooms = [r for spec in augment.rooms for r in open_rooms(spec)]
     return by_name(noises), by_name(rooms)
 
 
@@ -241,7 +256,9 @@ class _NoisyCopy:
         return self.augmenter(clip, speaker, "reference", self.number, clip_id)[0]
 
 
-def _with_loggers(report: Report | None, loggers: list[Any]) -> Report:
+def with_loggers(report: Report | None, loggers: list[Any]) -> Report:
+    """A report that also writes to ``loggers``."""
+
     def both(phase: Any, step: int, figures: dict[str, float]) -> None:
         for logger in loggers:
             logger.log_metrics({f"{phase.name}/{k}": v for k, v in figures.items()}, step)

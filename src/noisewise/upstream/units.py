@@ -32,6 +32,30 @@ def fit_units(frames: np.ndarray, units: int, seed: int = 0, iterations: int = 2
     return np.asarray(means.centroids)
 
 
+def linear_units(frames: np.ndarray, units: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """k-means units of frames of mean 0 and deviation 1, as scores of the frames as they are.
+
+    The nearest centroid is the largest of ``frames @ weight.T + bias``.
+
+    Args:
+        frames: (frames, dim).
+        units: number of units.
+        seed: of k-means.
+
+    Returns:
+        Weight (units, dim) and bias (units,), float32.
+
+    Raises:
+        ConfigError: see `fit_units`.
+    """
+    frames = np.asarray(frames, dtype=np.float32)
+    mean, deviation = frames.mean(0), frames.std(0) + 1e-5
+    centroids = torch.from_numpy(fit_units((frames - mean) / deviation, units, seed))
+    weight = 2 * centroids / torch.from_numpy(deviation)
+    bias = -centroids.square().sum(1) - weight @ torch.from_numpy(mean)
+    return weight, bias
+
+
 class Units(nn.Module):
     """Nearest centroid of each frame.
 
@@ -49,8 +73,10 @@ class Units(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """(batch, frames, dim) -> (batch, frames, 1) int64."""
         flat = values.flatten(0, 1).float()
-        # |x|^2 is the same for all centroids
-        distance = self.centroids.square().sum(1) - 2 * flat @ self.centroids.T
+        # in 16 bits a code would depend on rounding
+        with torch.autocast(values.device.type, enabled=False):
+            # |x|^2 is the same for all centroids
+            distance = self.centroids.square().sum(1) - 2 * flat @ self.centroids.T
         return distance.argmin(1).view(*values.shape[:2], 1)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves
 from noisewise.upstream.equal_lengths import in_equal_lengths
+from noisewise.upstream.receptive_field import ReceptiveField
 
 Layers = list[tuple[int, int, int]]
 """(channels, kernel, stride) of each convolution."""
@@ -73,16 +74,8 @@ class Wav2Vec1Upstream(nn.Module):
         self.aggregator = nn.ModuleList(
             _block(size, size, kernel, 1, bias=bias) for size, kernel, _ in aggregator
         )
-        self._strides = [(kernel, stride) for _, kernel, stride in encoder]
+        self.field = ReceptiveField([row[1] for row in encoder], [row[2] for row in encoder])
         self._past = [kernel - 1 for _, kernel, _ in aggregator]
-
-    @property
-    def shortest(self) -> int:
-        """Samples that one frame needs; shorter clips are followed by zeros up to it."""
-        samples = 1
-        for kernel, stride in reversed(self._strides):
-            samples = (samples - 1) * stride + kernel
-        return samples
 
     def forward(self, waves: Waves) -> Frames:
         """Frames with values (1, batch, frames, dim), about 100 a second."""
@@ -90,7 +83,7 @@ class Wav2Vec1Upstream(nn.Module):
         return in_equal_lengths(self._equal, waves, at_most=8)
 
     def _equal(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = F.pad(samples, (0, max(0, self.shortest - samples.shape[1])))[:, None]
+        x = F.pad(samples, (0, max(0, self.field.samples - samples.shape[1])))[:, None]
         for block in self.encoder:
             x = block(x)
         if self.log_compression:

@@ -1,0 +1,266 @@
+"""Pre-training: what it hears, what it writes, and that a killed run ends with the same weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from noisewise import audio
+from noisewise.bundle import seen_key
+from noisewise.errors import ConfigError, CorpusError
+from noisewise.recipe import load_any_recipe
+from noisewise.training.checkpoint import load_checkpoint
+from noisewise.training.loop import recipe_digest
+from noisewise.training.pretrain import FINISHED, build_masked, open_audio, pretrain
+from noisewise.types import Waves
+from noisewise.upstream.filterbank import gabor_filterbank
+from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
+
+SCRIPT = """
+import json, sys
+from noisewise.recipe import load_any_recipe
+from noisewise.training import loop
+from noisewise.training.pretrain import pretrain
+loop.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step
+out, workers, devices, overrides = sys.argv[1:]
+def report(phase, step, figures):
+    print(phase.name, step, flush=True)
+recipe = load_any_recipe("noisewise-small", json.loads(overrides))
+pretrain(recipe, out, device="cpu", devices=int(devices), workers=int(workers), report=report)
+"""
+
+
+def start(out, overrides, workers=0, devices=1):
+    script = Path(out).parent / "script.py"  # several processes start it again
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(f"if __name__ == '__main__':\n    exec({SCRIPT!r})\n")
+    return subprocess.Popen(
+        [sys.executable, str(script), str(out), str(workers), str(devices), json.dumps(overrides)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def small(toy_corpus):
+    """Overrides for seconds of training on the toy corpus."""
+    network = {
+        "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 32,
+        "conv_dim": [16, 16, 16], "num_attention_heads": 2, "attention_dropout": 0.1,
+    }  # fmt: skip
+    phases = [phase.model_dump() for phase in load_any_recipe("noisewise-small").phases[:2]]
+    changes = {
+        "phases": phases,
+        "corpora": [{"root": str(toy_corpus), "fractions": [0.7, 0.3, 0.0]}],
+        "precision": "32-true",
+        "held_out.clips": 10,
+        "watch.tasks": [{"name": "word", "task": "keyword", "data": {"root": str(toy_corpus)}}],
+        "watch.probe.epochs": 3,
+        "augment.noise": ["pink", "babble@speakers=3"],
+        "codes.layers": [1, 2],
+        "codes.units": 12,
+        "phases.0.teacher.units": 8,
+        "phases.1.teacher": {"name": "own_units", "layer": 1, "units": 8},
+    } | {f"network.architecture.{key}": value for key, value in network.items()}
+    for number in (0, 1):
+        changes |= {
+            f"phases.{number}.steps": 4,
+            f"phases.{number}.validate_every": 2,
+            f"phases.{number}.batches.seconds": 6,
+        }
+    return changes
+
+
+def trained(small, out, **changes):
+    return pretrain(load_any_recipe("noisewise-small", small | changes), out, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(start(out, small))
+    return out
+
+
+def test_the_folder_is_a_model(undisturbed):
+    upstream = SelfSupervisedUpstream(str(undisturbed)).eval()
+    assert upstream.code_sizes == (12, 12)
+    frames = upstream(Waves.collate([np.ones(16000, np.float32), np.ones(300, np.float32)]))
+    assert frames.values.shape == (1, 2, 47, 32)
+    assert frames.codes.shape == (2, 47, 2)
+    found = json.loads((undisturbed / FINISHED).read_text())
+    assert [row["step"] for row in found["history"]] == [2, 4, 2, 4]
+    assert all(0 <= row["val_word"] <= 1 and row["seconds"] > 0 for row in found["history"])
+    assert {"val_perplexity", "val_dead", "val_unit_accuracy"} <= set(found["history"][0])
+    card = (undisturbed / "README.md").read_text()
+    assert "toy" in card
+    assert "| spectral | 2 |" in card
+
+
+@pytest.mark.parametrize(("lines", "workers"), [(1, 0), (4, 0), (6, 2)], ids=["p0", "edge", "p1"])
+def test_kill_and_resume_is_bit_equal(small, undisturbed, tmp_path, lines, workers):
+    out = tmp_path / "run"
+    process = start(out, small, workers)
+    for _ in range(lines):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / FINISHED).exists()
+    finish(start(out, small, workers))
+    one, two = (load_file(run / "model.safetensors") for run in (undisturbed, out))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (undisturbed / "log.csv").read_bytes() == (out / "log.csv").read_bytes()
+
+
+def test_two_processes_share_the_batches(small, undisturbed, tmp_path):
+    """Gradients are averaged between processes, so that both end with the same weights."""
+    finish(start(tmp_path / "run", small, devices=2))
+    one, two = (load_checkpoint(run / "checkpoint.safetensors") for run in
+                (undisturbed, tmp_path / "run"))  # fmt: skip
+    assert one.progress.step == two.progress.step
+    name = "upstream.network.encoder.layers.0.feed_forward.output_dense.weight"
+    change = (one.model[name] - two.model[name]).norm() / one.model[name].norm()
+    assert 0 < change < 0.1
+    losses = [[row["val_loss"] for row in run.progress.history] for run in (one, two)]
+    assert np.allclose(*losses, rtol=0.05)
+
+
+def test_several_processes_survive_batches_without_a_usable_clip(small, toy_corpus, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in sorted((toy_corpus / "hum").iterdir())[:8]:
+        soundfile.write(copy / file.name, np.full(8000, np.nan), 16000, subtype="FLOAT")
+    for file in sorted((toy_corpus / "hum").iterdir())[8:20]:
+        audio.write(copy / file.name, audio.read(file))
+    one_clip = {f"phases.{number}.batches.seconds": 0.6 for number in (0, 1)}
+    changes = {"corpora": [{"root": str(copy)}], "watch.tasks": [], "augment.noise": []}
+    finish(start(tmp_path / "run", small | one_clip | changes, devices=2))
+    assert json.loads((tmp_path / "run" / FINISHED).read_text())["skipped"] > 0
+
+
+def test_a_finished_or_foreign_folder_is_not_touched(small, undisturbed, tmp_path):
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        trained(small, undisturbed)
+    process = start(tmp_path / "run", small)
+    process.stdout.readline()
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
+        trained(small, tmp_path / "run", seed=1)
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "self_distillation"])
+def test_other_objectives_train(small, tmp_path, objective):
+    changes = {
+        "phases.0.objective": [{"name": objective}],
+        "phases.0.steps": 24,
+        "phases.0.validate_every": 8,
+        "phases.0.lr": 0.003,
+    }
+    found = trained(small, tmp_path / "run", **changes, **{"codes": None, "watch.tasks": []})
+    losses = [row["val_loss"] for row in found["history"] if row["phase"] == "spectral"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_larger_model_teaches(small, hub_folder, tmp_path):
+    teacher = {
+        "name": "model_units", "model": str(hub_folder("hubert-base")),
+        "layer": 2, "units": 8, "layers": [1, 3],
+    }  # fmt: skip
+    found = trained(
+        small,
+        tmp_path / "run",
+        **{
+            "phases.1.teacher": teacher,
+            "phases.1.objective": [{"name": "masked_units"}, {"name": "layer_regression"}],
+            "watch.tasks": [],
+        },
+    )
+    assert found["history"][-1]["val_layer_cosine"] > found["history"][2]["val_layer_cosine"] - 0.1
+
+
+def test_the_first_convolution_starts_as_a_filterbank(small):
+    recipe = load_any_recipe("noisewise-small", small)
+    weight = build_masked(recipe).upstream.network.feature_extractor.conv_layers[0].conv.weight
+    assert torch.equal(weight, gabor_filterbank(16, 400))
+    plain = load_any_recipe("noisewise-small", small | {"network.filterbank": False})
+    other = build_masked(plain).upstream.network.feature_extractor.conv_layers[0].conv.weight
+    assert not torch.equal(weight, other)
+
+
+def test_validation_speakers_are_kept_out_of_every_corpus(toy_corpus, small, tmp_path):
+    copy = tmp_path / "flat"
+    copy.mkdir()
+    for file in (toy_corpus / "hum").iterdir():
+        audio.write(copy / file.name, audio.read(file))
+    corpora = [{"root": str(toy_corpus)}, {"root": str(copy)}]
+    clips = open_audio(load_any_recipe("noisewise-small", small | {"corpora": corpora}), None)
+    train, validation = (set(rows["speaker"][:]) for rows in (clips.train, clips.validation))
+    assert train
+    assert validation
+    assert not train & validation
+    assert len(clips.train) + len(clips.validation) == 160
+    assert len(clips.seconds) == len(clips.train)
+    assert np.allclose(clips.seconds, 0.5)
+    assert sum(c["hours"] for c in clips.names) == pytest.approx(
+        clips.seconds.sum() / 3600, abs=2e-3
+    )
+
+
+def test_the_codes_may_still_be_chosen_when_training_is_under_way(small):
+    def digest(**changes):
+        return recipe_digest(load_any_recipe("noisewise-small", small | changes))
+
+    assert digest() == digest(**{"codes.units": 7}) == digest(codes=None)
+    assert digest() != digest(**{"mask.span": 7})
+
+
+def test_the_model_remembers_whom_it_heard(toy_corpus, undisturbed, small):
+    upstream = SelfSupervisedUpstream(str(undisturbed))
+    clips = open_audio(load_any_recipe("noisewise-small", small), None)
+    assert {seen_key(row) for row in clips.train} == upstream.seen
+    assert not {seen_key(row) for row in clips.validation} & upstream.seen
+
+
+def test_bad_files_are_listed_and_skipped(toy_corpus, small, tmp_path):
+    lines = []
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (toy_corpus / "hum").iterdir():
+        audio.write(copy / file.name, audio.read(file))
+    (copy / "broken_nohash_0.wav").write_bytes(b"RIFF")
+    recipe = load_any_recipe("noisewise-small", small | {"corpora": [{"root": str(copy)}]})
+    found = pretrain(recipe, tmp_path / "run", device="cpu", say=lines.append)
+    assert found["skipped"] == 1
+    assert any("skipped" in line and "broken_nohash_0" in line for line in lines)
+
+
+def test_contradictory_recipes_are_refused(small, tmp_path):
+    def refused(**changes):
+        with pytest.raises((ConfigError, CorpusError)) as error:
+            trained(small, tmp_path / "run", **changes)
+        return str(error.value)
+
+    assert "needs a teacher" in refused(**{"phases.0.teacher": None})
+    assert "not for pre-training" in refused(**{"phases.0.objective": [{"name": "triplet"}]})
+    average = {"phases.0.objective": [{"name": "self_distillation"}], "phases.0.ema": 0}
+    assert "set ema" in refused(**average)
+    assert "no such folder" in refused(**{"corpora": [{"root": str(tmp_path / "no")}]})
+    assert "multiple of 4" in refused(**{"network.architecture.conv_dim": [18, 16, 16]})

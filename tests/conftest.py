@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core, also in what tests start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path

@@ -55,7 +55,8 @@ def test_a_clip_alone_equals_the_clip_in_a_batch(lengths, pad_to, kind):
     for row, clip, count in zip(values, clips, frames.tolist(), strict=True):
         alone, (own,) = features(clip, mels=20, pad_to=pad_to)
         assert count == own == alone.shape[2]
-        assert torch.allclose(row[:, :count], alone[0], atol=1e-5)
+        # a few frames of nearly one value magnify rounding
+        assert torch.allclose(row[:, :count], alone[0], atol=5e-5)
         assert not row[:, count:].any()
 
 

@@ -166,17 +166,21 @@ def test_a_finished_or_foreign_folder_is_not_touched(small, undisturbed, tmp_pat
         trained(small, tmp_path / "run", seed=1)
 
 
-@pytest.mark.parametrize("objective", ["contrastive", "self_distillation"])
-def test_other_objectives_train(small, tmp_path, objective):
-    changes = {
-        "phases.0.objective": [{"name": objective}],
-        "phases.0.steps": 24,
-        "phases.0.validate_every": 8,
-        "phases.0.lr": 0.003,
-    }
-    found = trained(small, tmp_path / "run", **changes, **{"codes": None, "watch.tasks": []})
-    losses = [row["val_loss"] for row in found["history"] if row["phase"] == "spectral"]
-    assert losses[-1] < losses[0]
+OTHER = {"phases.0.steps": 24, "phases.0.validate_every": 8, "phases.0.lr": 0.003, "codes": None}
+
+
+def test_contrast_trains(small, tmp_path):
+    changes = OTHER | {"phases.0.objective": [{"name": "contrastive"}], "watch.tasks": []}
+    history = trained(small, tmp_path / "run", **changes)["history"][:3]
+    assert history[-1]["val_loss"] < history[0]["val_loss"]
+    assert history[-1]["val_contrast_accuracy"] > 1 / 51  # of 50 distractors
+
+
+def test_self_distillation_does_not_collapse(small, tmp_path):
+    changes = OTHER | {"phases.0.objective": [{"name": "self_distillation"}], "watch.tasks": []}
+    history = trained(small, tmp_path / "run", **changes)["history"][:3]
+    assert all(np.isfinite(row["val_loss"]) for row in history)
+    assert history[-1]["val_target_deviation"] > 0.3
 
 
 def test_a_larger_model_teaches(small, hub_folder, tmp_path):

@@ -1,10 +1,7 @@
 """Pre-training: what it hears, what it writes, and that a killed run ends with the same weights."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +35,15 @@ pretrain(recipe, out, device="cpu", devices=int(devices), workers=int(workers), 
 """
 
 
-def start(out, overrides, workers=0, devices=1):
-    script = Path(out).parent / "script.py"  # several processes start it again
-    script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(f"if __name__ == '__main__':\n    exec({SCRIPT!r})\n")
-    return subprocess.Popen(
-        [sys.executable, str(script), str(out), str(workers), str(devices), json.dumps(overrides)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture(scope="module")
+def start(processes):
+    def call(out, overrides, workers=0, devices=1):
+        script = Path(out).parent / "script.py"  # several processes start it again
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(f"if __name__ == '__main__':\n    exec({SCRIPT!r})\n")
+        return processes.start(script, out, workers, devices, json.dumps(overrides))
 
-
-def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +81,9 @@ def trained(small, out, **changes):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(small, tmp_path_factory):
+def undisturbed(start, processes, small, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    finish(start(out, small))
+    processes.finish(start(out, small))
     return out
 
 
@@ -113,7 +103,9 @@ def test_the_folder_is_a_model(undisturbed):
 
 
 @pytest.mark.parametrize(("lines", "workers"), [(1, 0), (4, 0), (6, 2)], ids=["p0", "edge", "p1"])
-def test_kill_and_resume_is_bit_equal(small, undisturbed, tmp_path, lines, workers):
+def test_kill_and_resume_is_bit_equal(
+    start, processes, small, undisturbed, tmp_path, lines, workers
+):
     out = tmp_path / "run"
     process = start(out, small, workers)
     for _ in range(lines):
@@ -121,16 +113,16 @@ def test_kill_and_resume_is_bit_equal(small, undisturbed, tmp_path, lines, worke
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / FINISHED).exists()
-    finish(start(out, small, workers))
+    processes.finish(start(out, small, workers))
     one, two = (load_file(run / "model.safetensors") for run in (undisturbed, out))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert (undisturbed / "log.csv").read_bytes() == (out / "log.csv").read_bytes()
 
 
-def test_two_processes_share_the_batches(small, undisturbed, tmp_path):
+def test_two_processes_share_the_batches(start, processes, small, undisturbed, tmp_path):
     """Gradients are averaged between processes, so that both end with the same weights."""
-    finish(start(tmp_path / "run", small, devices=2))
+    processes.finish(start(tmp_path / "run", small, devices=2))
     one, two = (load_checkpoint(run / "checkpoint.safetensors") for run in
                 (undisturbed, tmp_path / "run"))  # fmt: skip
     assert one.progress.step == two.progress.step
@@ -141,7 +133,9 @@ def test_two_processes_share_the_batches(small, undisturbed, tmp_path):
     assert np.allclose(*losses, rtol=0.05)
 
 
-def test_several_processes_survive_batches_without_a_usable_clip(small, toy_corpus, tmp_path):
+def test_several_processes_survive_batches_without_a_usable_clip(
+    start, processes, small, toy_corpus, tmp_path
+):
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in sorted((toy_corpus / "hum").iterdir())[:8]:
@@ -150,11 +144,11 @@ def test_several_processes_survive_batches_without_a_usable_clip(small, toy_corp
         audio.write(copy / file.name, audio.read(file))
     one_clip = {f"phases.{number}.batches.seconds": 0.6 for number in (0, 1)}
     changes = {"corpora": [{"root": str(copy)}], "watch.tasks": [], "augment.noise": []}
-    finish(start(tmp_path / "run", small | one_clip | changes, devices=2))
+    processes.finish(start(tmp_path / "run", small | one_clip | changes, devices=2))
     assert json.loads((tmp_path / "run" / FINISHED).read_text())["skipped"] > 0
 
 
-def test_a_finished_or_foreign_folder_is_not_touched(small, undisturbed, tmp_path):
+def test_a_finished_or_foreign_folder_is_not_touched(start, small, undisturbed, tmp_path):
     with pytest.raises(ConfigError, match="holds a finished run"):
         trained(small, undisturbed)
     process = start(tmp_path / "run", small)

@@ -1,10 +1,7 @@
 """A run that is killed at any step and resumed ends with the same weights, bit for bit."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -29,19 +26,13 @@ train(load_recipe(name, json.loads(overrides)), out, workers=int(workers), repor
 """
 
 
-def start(name, out, overrides, workers=0):
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, name, str(out), str(workers), json.dumps(overrides)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture(scope="module")
+def start(processes):
+    def call(name, out, overrides, workers=0):
+        words = ("-c", SCRIPT, name, out, workers, json.dumps(overrides))
+        return processes.start(*words)
 
-
-def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +53,9 @@ def two_phases(toy_settings, only_phases):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(two_phases, tmp_path_factory):
+def undisturbed(start, processes, two_phases, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    finish(start("kws-triplet-head", out, two_phases))
+    processes.finish(start("kws-triplet-head", out, two_phases))
     return out
 
 
@@ -79,7 +70,9 @@ def assert_equal_runs(one: Path, two: Path):
 @pytest.mark.parametrize(
     ("lines", "workers"), [(2, 0), (5, 2), (6, 0), (9, 2)], ids=["p0", "p0w2", "boundary", "p1w2"]
 )
-def test_kill_and_resume_is_bit_equal(two_phases, undisturbed, tmp_path, lines, workers):
+def test_kill_and_resume_is_bit_equal(
+    start, processes, two_phases, undisturbed, tmp_path, lines, workers
+):
     out = tmp_path / "run"
     process = start("kws-triplet-head", out, two_phases, workers)
     for _ in range(lines):
@@ -88,16 +81,16 @@ def test_kill_and_resume_is_bit_equal(two_phases, undisturbed, tmp_path, lines, 
     process.wait()
     assert not (out / "config.json").exists()
     time.sleep(0.2)  # orphaned workers notice and go
-    finish(start("kws-triplet-head", out, two_phases, workers))
+    processes.finish(start("kws-triplet-head", out, two_phases, workers))
     assert_equal_runs(undisturbed, out)
 
 
-def test_worker_count_changes_nothing(two_phases, undisturbed, tmp_path):
-    finish(start("kws-triplet-head", tmp_path / "run", two_phases, workers=2))
+def test_worker_count_changes_nothing(start, processes, two_phases, undisturbed, tmp_path):
+    processes.finish(start("kws-triplet-head", tmp_path / "run", two_phases, workers=2))
     assert_equal_runs(undisturbed, tmp_path / "run")
 
 
-def test_a_finished_or_foreign_folder_is_not_touched(two_phases, undisturbed, tmp_path):
+def test_a_finished_or_foreign_folder_is_not_touched(start, two_phases, undisturbed, tmp_path):
     recipe = load_recipe("kws-triplet-head", two_phases)
     with pytest.raises(ConfigError, match="holds a finished run"):
         train(recipe, undisturbed)

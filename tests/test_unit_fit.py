@@ -50,24 +50,19 @@ def test_units_of_a_layer_are_its_own(rows, tmp_path, small_upstream, layer):
 @pytest.mark.parametrize("layer", [0, 2])
 def test_frames_to_cluster_are_the_layers_frames_of_all_clips(rows, small_upstream, layer):
     upstream = small_upstream(layers=[0, 1, 3])
-    found = unit_frames(upstream, rows, 0, layer)
+    found, again = unit_frames(upstream, rows, 0, [layer, layer])
     with torch.no_grad():
         parts = [upstream(Waves.collate([read_row(row)])).values[layer, 0] for row in rows]
     assert np.array_equal(found, torch.cat(parts).numpy())
+    assert np.array_equal(found, again)
     assert found.dtype == np.float32
 
 
-def test_frames_to_cluster_are_drawn_by_seed(rows, monkeypatch):
+def test_clips_to_cluster_are_drawn_by_seed(rows, monkeypatch):
     upstream = LogMelUpstream(mels=16).eval()
-    everything = unit_frames(upstream, rows, 0, -1)
-    some = unit_frames(upstream, rows, 0, -1, at_most=30)
-    assert len(some) == 30
-    assert {row.tobytes() for row in some} <= {row.tobytes() for row in everything}
-    assert np.array_equal(some, unit_frames(upstream, rows, 0, -1, at_most=30))
-    assert not np.array_equal(some, unit_frames(upstream, rows, 1, -1, at_most=30))
-    each = [unit_frames(upstream, rows.select([number]), 0, -1) for number in range(len(rows))]
+    each = [unit_frames(upstream, rows.select([number]), 0, [-1])[0] for number in range(len(rows))]
     monkeypatch.setattr(unit_fit, "CLIPS", 2)
-    few = unit_frames(upstream, rows, 3, -1)
+    (few,) = unit_frames(upstream, rows, 3, [-1])
     pairs = [(a, b) for a in range(len(each)) for b in range(a + 1, len(each))]
     same = [np.array_equal(few, np.concatenate([each[a], each[b]])) for a, b in pairs]
     assert sum(same) == 1
@@ -83,10 +78,10 @@ def test_what_cannot_be_read_is_left_out(toy_corpus, tmp_path):
     assert made.units.centroids.isfinite().all()
     readable = open_corpus(tmp_path).rows.filter(lambda row: "good" in row["audio"]["path"])
     for some in (rows, readable):
-        frames = unit_frames(LogMelUpstream(mels=16).eval(), some, 0, -1)
+        (frames,) = unit_frames(LogMelUpstream(mels=16).eval(), some, 0, [-1])
         assert len(frames) == int(made.upstream(waves_of(good)).lengths[0])
     bad = open_corpus(tmp_path).rows.filter(lambda row: "bad" in row["audio"]["path"])
-    assert len(unit_frames(LogMelUpstream(mels=16).eval(), bad, 0, -1)) == 0
+    assert len(unit_frames(LogMelUpstream(mels=16).eval(), bad, 0, [-1])[0]) == 0
 
 
 def test_refusals(rows, tmp_path):

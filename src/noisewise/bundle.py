@@ -28,7 +28,7 @@ from noisewise.components import build
 from noisewise.decision.base import Decision
 from noisewise.decision.fit import DECISIONS
 from noisewise.errors import AudioError, BundleError, ConfigError, NoisewiseError
-from noisewise.files import write_atomic
+from noisewise.files import json_bytes, write_atomic
 from noisewise.model import SpeechModel, device_of
 from noisewise.recipe import ModelConfig, parse
 from noisewise.types import Waves
@@ -203,8 +203,8 @@ def save(bundle: Bundle, folder: Path | str) -> Path:
     contents: dict[str, bytes] = {
         "model.safetensors": save_tensors(state),
         "decision.safetensors": save_arrays(arrays),
-        "labels.json": _json(decision.labels),
-        "seen.json": _json(sorted(bundle.seen)),
+        "labels.json": json_bytes(decision.labels),
+        "seen.json": json_bytes(sorted(bundle.seen)),
     }
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -222,7 +222,7 @@ def save(bundle: Bundle, folder: Path | str) -> Path:
     }
     config["digest"] = _digest(config)
     contents["README.md"] = model_card(bundle).encode()
-    contents["config.json"] = _json(config)  # last: a folder with a config is complete
+    contents["config.json"] = json_bytes(config)  # last: a folder with a config is complete
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
@@ -304,7 +304,7 @@ def _read_config(folder: Path) -> _Config:
 def _digest(config: dict[str, Any]) -> str:
     """Hash of a configuration without its own ``digest``."""
     rest = {key: value for key, value in config.items() if key != "digest"}
-    return hashlib.sha256(_json(rest)).hexdigest()
+    return hashlib.sha256(json_bytes(rest)).hexdigest()
 
 
 def model_card(bundle: Bundle) -> str:
@@ -323,7 +323,3 @@ def model_card(bundle: Bundle) -> str:
     lines += ["", "```python", "import noisewise", 'model = noisewise.load("this folder")']
     lines += ['print(list(model.predict(["clip.wav"])))', "```", ""]
     return "\n".join(lines)
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -30,6 +30,15 @@ def write_atomic(path: Path | str, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def json_bytes(value: Any) -> bytes:
+    """Indented JSON with sorted keys and a final newline.
+
+    Raises:
+        ValueError: it holds a number that is not finite.
+    """
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
 def claim(folder: Path, name: str, settings: dict[str, Any], what: str) -> None:
     """Make ``folder`` the folder of ``settings``, kept in its file ``name``, or check that it is.
 
@@ -61,4 +70,4 @@ def claim(folder: Path, name: str, settings: dict[str, Any], what: str) -> None:
         raise ConfigError(f"{folder}: is not empty and holds no {what}; choose another folder")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+        write_atomic(path, json_bytes(wanted))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
@@ -18,7 +17,7 @@ from noisewise.files import write_atomic
 from noisewise.model import device_of
 from noisewise.seeding import rng
 from noisewise.types import Waves
-from noisewise.upstream.units import UnitUpstream
+from noisewise.upstream.units import UnitUpstream, some_frames
 
 CLIPS = 2000
 """Clips, drawn by seed, whose frames are clustered."""
@@ -48,10 +47,8 @@ def with_units(
     """
     if file.is_file():
         return read_units(upstream, units, file, layer)
-    device = device_of(upstream)
-    wrapped = UnitUpstream(upstream, units, layer).to(device).eval()
-    chosen = np.sort(rng(seed, "units").permutation(len(rows))[:CLIPS])
-    wrapped.fit((w.to(device) for w in _readable(rows.select(chosen.tolist()))), seed)
+    wrapped = UnitUpstream(upstream, units, layer).to(device_of(upstream)).eval()
+    wrapped.fit(_drawn(upstream, rows, seed), seed)
     state = {name: value.cpu() for name, value in wrapped.units.state_dict().items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -61,30 +58,18 @@ def with_units(
     return wrapped
 
 
-@torch.no_grad()
 def unit_frames(
-    upstream: nn.Module, rows: datasets.Dataset, seed: int, layer: int, at_most: int = 200_000
-) -> np.ndarray:
-    """Frames to cluster, of clips drawn by seed.
+    upstream: nn.Module, rows: datasets.Dataset, seed: int, layers: Sequence[int]
+) -> list[np.ndarray]:
+    """Frames to cluster, of clips drawn by seed: (frames, dim) float32 of each layer.
 
     Args:
-        upstream: module from waves to frames, in evaluation mode.
+        upstream: see `some_frames`.
         rows: corpus rows; those that cannot be read are left out.
         seed: of the drawing.
-        layer: place of the layer in the upstream's frames.
-        at_most: so many frames, drawn by seed.
-
-    Returns:
-        (frames, dim) float32.
+        layers: places of the layers in the upstream's frames.
     """
-    chosen = np.sort(rng(seed, "units").permutation(len(rows))[:CLIPS])
-    device, kept = device_of(upstream), []
-    for waves in _readable(rows.select(chosen.tolist())):
-        kept.append(upstream(waves.to(device)).values[layer, 0].float().cpu().numpy())
-    frames = np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)
-    if len(frames) > at_most:
-        frames = frames[np.sort(rng(seed, "unit frames").permutation(len(frames))[:at_most])]
-    return frames
+    return some_frames(upstream, _drawn(upstream, rows, seed), layers, seed)
 
 
 def read_units(upstream: nn.Module, units: int, file: Path, layer: int = -1) -> UnitUpstream:
@@ -101,10 +86,12 @@ def read_units(upstream: nn.Module, units: int, file: Path, layer: int = -1) -> 
     return wrapped
 
 
-def _readable(rows: datasets.Dataset) -> Iterator[Waves]:
-    """One batch a clip."""
-    for row in rows:
+def _drawn(upstream: nn.Module, rows: datasets.Dataset, seed: int) -> Iterator[Waves]:
+    """Readable clips drawn by seed, one batch a clip."""
+    device = device_of(upstream)
+    chosen = np.sort(rng(seed, "units").permutation(len(rows))[:CLIPS])
+    for row in rows.select(chosen.tolist()):
         try:
-            yield Waves.collate([read_row(row)])
+            yield Waves.collate([read_row(row)]).to(device)
         except AudioError:
             continue

@@ -44,7 +44,7 @@ def test_the_same_command_goes_on_and_another_is_refused(noisewise, toy_corpus, 
         path.unlink()
     again = noisewise(*arguments)
     assert re.search(SHA, again.err)[1] == re.search(SHA, first.err)[1]
-    assert "holds a copy with other settings" in noisewise(*arguments, "--seed", 1).refusal
+    assert "holds noisy clips with another" in noisewise(*arguments, "--seed", 1).refusal
 
 
 def test_every_condition(noisewise, toy_corpus, tmp_path):

@@ -220,11 +220,11 @@ def test_other_settings_and_foreign_folders_are_refused(corpus, copied, tmp_path
         (CONDITIONS, Corruptor(NOISES, {}, 0, level="full"), {}),
         (CONDITIONS, corruptor(), {"every": True}),
     ]:
-        with pytest.raises(ConfigError, match="holds a copy with other settings"):
+        with pytest.raises(ConfigError, match="holds noisy clips with another"):
             noisy_copy(corpus, out, conditions, other, **options)
     assert (out / MANIFEST).read_bytes() == before
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(ConfigError, match="is not empty and holds no noisy copy"):
+    with pytest.raises(ConfigError, match="is not empty and holds no noisy clips"):
         noisy_copy(corpus, tmp_path, CONDITIONS, corruptor())
     with pytest.raises(ConfigError, match="at least one condition"):
         noisy_copy(corpus, tmp_path / "new", [], corruptor())

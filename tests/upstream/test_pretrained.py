@@ -78,7 +78,7 @@ def test_broken_folders_name_the_file(hub_folder):
     config.write_text(json.dumps(values | {"model_type": "bert"}))
     with pytest.raises(ConfigError, match=r"config\.json: unknown model_type 'bert'"):
         read_pretrained(str(folder))
-    for text, message in (("{", "not JSON"), ("[]", "not a JSON object")):
+    for text, message in (("{", "not JSON"), ("[]", "not an object")):
         config.write_text(text)
         with pytest.raises(BundleError, match=message):
             read_pretrained(str(folder))
@@ -176,7 +176,7 @@ def test_a_model_is_written_over_another(hub_folder, tmp_path):
         again = read_pretrained(str(tmp_path / "out"))
         assert type(again.network) is type(network)
         assert dict(again.units).keys() == (units or {}).keys()
-    names = {"config.json", "model.safetensors", "preprocessor_config.json"}
+    names = {"config.json", "model.safetensors", "preprocessor_config.json", "seen.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 

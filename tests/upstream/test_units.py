@@ -10,7 +10,7 @@ from noisewise.errors import ConfigError
 from noisewise.seeding import rng
 from noisewise.types import Waves
 from noisewise.upstream.logmel import LogMelUpstream
-from noisewise.upstream.units import Units, UnitUpstream, fit_units, linear_units
+from noisewise.upstream.units import Units, UnitUpstream, fit_units, linear_units, some_frames
 
 
 def test_separate_clouds_get_a_centroid_each():
@@ -87,6 +87,21 @@ def test_an_upstream_with_units():
     assert torch.equal(again(waves(0.3, 0.9)).codes, frames.codes)
     sample = UnitUpstream(LogMelUpstream(mels=16), 6).fit([waves(1.0)], at_most=20)
     assert sample.units.centroids.isfinite().all()
+
+
+def test_frames_to_cluster_are_drawn_by_seed_the_same_of_every_layer():
+    upstream = LogMelUpstream(mels=16).eval()
+    clips = [waves(0.5), waves(0.3, 0.7)]
+    (everything,) = some_frames(upstream, clips, [0])
+    parts = [upstream(c) for c in clips]
+    assert np.array_equal(everything, torch.cat([p.values[0][p.mask()] for p in parts]).numpy())
+    some, again = some_frames(upstream, clips, [0, -1], at_most=30)
+    assert len(some) == 30
+    assert np.array_equal(some, again)
+    assert {row.tobytes() for row in some} <= {row.tobytes() for row in everything}
+    assert np.array_equal(some, some_frames(upstream, clips, [0], at_most=30)[0])
+    assert not np.array_equal(some, some_frames(upstream, clips, [0], 1, at_most=30)[0])
+    assert some_frames(upstream, [], [0])[0].shape == (0, 16)
 
 
 def test_refusals():

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from noisewise import audio
 from noisewise.corpora.base import FIXED_COLUMNS, Corpus, read_row
 from noisewise.errors import AudioError, ConfigError, CorpusError
-from noisewise.files import write_atomic
+from noisewise.files import claim, json_bytes, write_atomic
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
 from noisewise.seeding import derive
@@ -85,7 +85,7 @@ def noisy_copy(
         "conditions": [condition.to_dict() for condition in conditions],
         "every": every,
     }
-    _claim(out, settings)
+    claim(out, SUMMARY, settings, "noisy clips")
     tasks = [name for name in corpus.rows.column_names if name not in FIXED_COLUMNS]
     jobs = list(_jobs(corpus, conditions, corruptor.seed, every))
     lines: list[dict[str, Any]] = []
@@ -106,7 +106,7 @@ def noisy_copy(
     digest = hashlib.sha256(text).hexdigest()
     write_atomic(out / MANIFEST, text)
     summary = {**settings, "clips": len(lines), "skipped": skipped, "manifest_sha256": digest}
-    write_atomic(out / SUMMARY, _json(summary))
+    write_atomic(out / SUMMARY, json_bytes(summary))
     return Copied(len(lines), digest, skipped)
 
 
@@ -123,24 +123,6 @@ class _Files(Dataset[Any]):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return _write_one(self.jobs[number], self.out, self.corruptor, self.tasks)
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write the settings into ``out``, or check that they are the ones already there."""
-    path = out / SUMMARY
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if {key: found.get(key) for key in settings} != settings:
-            raise ConfigError(f"{out}: holds a copy with other settings; choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out}: is not empty and holds no noisy copy; choose another folder")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, _json(settings))
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _jobs(corpus: Corpus, conditions: Sequence[Condition], seed: int, every: bool) -> Iterator[Job]:

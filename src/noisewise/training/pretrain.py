@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from noisewise.bundle import seen_key
 from noisewise.components import build
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import FIXED_COLUMNS, assert_disjoint, audio_source, make_rows
-from noisewise.errors import ConfigError
-from noisewise.files import write_atomic
+from noisewise.errors import BundleError, ConfigError
+from noisewise.files import json_bytes, write_atomic
 from noisewise.masked_model import MaskedModel, draw_mask
 from noisewise.recipe import PretrainRecipe, UnlabelledConfig
 from noisewise.seeding import derive, rng
@@ -34,7 +33,7 @@ from noisewise.training.run import Say, make_fabric, open_sources, with_loggers
 from noisewise.training.watch import Watch
 from noisewise.unit_fit import unit_frames
 from noisewise.upstream.filterbank import gabor_filterbank
-from noisewise.upstream.pretrained import SEEN, write_pretrained
+from noisewise.upstream.pretrained import write_pretrained
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 from noisewise.upstream.units import linear_units
 
@@ -95,6 +94,7 @@ def pretrain(
         ConfigError: contradictory settings, or a finished or different run in ``out``.
         CorpusError: a corpus is unusable.
         NoisewiseError: the loss stopped being finite.
+        BundleError: the model cannot be written; the same call goes on from there.
     """
     out = Path(out)
     if (out / FINISHED).exists():
@@ -270,11 +270,15 @@ def _finish(
     units = {}
     upstream = model.upstream
     if recipe.codes is not None:
-        for layer in recipe.codes.layers:
-            frames = unit_frames(upstream, clips.train, recipe.seed, layer)
+        layers = recipe.codes.layers
+        for layer, frames in zip(
+            layers, unit_frames(upstream, clips.train, recipe.seed, layers), strict=True
+        ):
             units[layer] = linear_units(frames, recipe.codes.units, recipe.seed)
-    write_pretrained(out, upstream.network, upstream.normalise, units, recipe.network.half)
-    write_atomic(out / SEEN, (json.dumps(sorted(clips.seen), indent=1) + "\n").encode())
-    write_atomic(out / "README.md", model_card(recipe, found).encode())
-    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
-    write_atomic(out / FINISHED, text.encode())
+    network, half = upstream.network, recipe.network.half
+    write_pretrained(out, network, upstream.normalise, units, half, clips.seen)
+    try:
+        write_atomic(out / "README.md", model_card(recipe, found).encode())
+        write_atomic(out / FINISHED, json_bytes(found))
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written ({error})") from error

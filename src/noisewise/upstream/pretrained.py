@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from noisewise.errors import BundleError, ConfigError
-from noisewise.files import write_atomic
+from noisewise.files import json_bytes, write_atomic
 from noisewise.upstream.architecture import build_network, family_of, reduced
 
 WANTED = [
@@ -34,6 +34,7 @@ WANTED = [
 SMALL = "noisewise-small"
 """Name of the model that comes with the package."""
 SEEN = "seen.json"
+"""Hashes of the speakers that a model of noisewise's own pre-training has heard."""
 _UNITS = re.compile(r"units\.(\d+)\.weight")
 _RENAMED = {".conv.weight_g": "original0", ".conv.weight_v": "original1"}
 """Older names of the weight norm of the positional convolution."""
@@ -73,7 +74,7 @@ def read_pretrained(model: str, revision: str | None = None) -> Pretrained:
         ConfigError: an architecture that is not known here.
     """
     folder = find_folder(model, revision)
-    config = _read_json(folder / "config.json")
+    config = _read_json(folder / "config.json", dict)
     if config is None:
         raise BundleError(f"{folder}: no config.json; expected a model in the hub's layout")
     try:
@@ -87,9 +88,12 @@ def read_pretrained(model: str, revision: str | None = None) -> Pretrained:
         quantiser = (state["quantizer.weight_proj.weight"], state["quantizer.weight_proj.bias"])
     own = {name.removeprefix(family.prefix): value for name, value in state.items()}
     _fill(network, own, folder)
-    preprocessor = _read_json(folder / "preprocessor_config.json") or {}
+    preprocessor = _read_json(folder / "preprocessor_config.json", dict) or {}
     normalise = preprocessor.get("do_normalize") is not False
-    return Pretrained(architecture, network, quantiser, normalise, _units(state), _seen(folder))
+    seen = _read_json(folder / SEEN, list) or []
+    if not all(isinstance(value, str) for value in seen):
+        raise BundleError(f"{folder / SEEN}: not a list of texts")
+    return Pretrained(architecture, network, quantiser, normalise, _units(state), frozenset(seen))
 
 
 def find_folder(model: str, revision: str | None = None) -> Path:
@@ -121,20 +125,20 @@ def _fetch(model: str, revision: str | None) -> Path:
         ) from error
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path, kind: type) -> Any:
     if not path.is_file():
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: not a JSON object")
+    if not isinstance(values, kind):
+        raise BundleError(f"{path}: not {'an object' if kind is dict else 'a list'}")
     return values
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
-    index = _read_json(folder / "model.safetensors.index.json")
+    index = _read_json(folder / "model.safetensors.index.json", dict)
     if index is not None:
         names = sorted(set(index.get("weight_map", {}).values()))
     else:
@@ -151,20 +155,6 @@ def _weights(folder: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise BundleError(f"{path}: not safetensors ({error})") from error
     return state
-
-
-def _seen(folder: Path) -> frozenset[str]:
-    """What noisewise's own pre-training says about whom it heard."""
-    path = folder / SEEN
-    if not path.is_file():
-        return frozenset()
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not JSON ({error})") from error
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise BundleError(f"{path}: not a list of texts")
-    return frozenset(values)
 
 
 def _units(state: dict[str, Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
@@ -204,6 +194,7 @@ def write_pretrained(
     normalise: bool,
     units: Mapping[int, tuple[Tensor, Tensor]] | None = None,
     half: bool = False,
+    seen: Iterable[str] = (),
 ) -> None:
     """Write a base model in the hub's layout, for `read_pretrained` and for transformers.
 
@@ -213,6 +204,7 @@ def write_pretrained(
         normalise: see `Pretrained`.
         units: see `Pretrained`.
         half: store the network in 16-bit floats (its units stay in 32).
+        seen: see `Pretrained`.
 
     Raises:
         BundleError: the folder cannot be written.
@@ -237,11 +229,8 @@ def write_pretrained(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
-        write_atomic(folder / "preprocessor_config.json", _json(preprocessor))
-        write_atomic(folder / "config.json", _json(values))
+        write_atomic(folder / "preprocessor_config.json", json_bytes(preprocessor))
+        write_atomic(folder / SEEN, json_bytes(sorted(seen)))
+        write_atomic(folder / "config.json", json_bytes(values))
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written ({error})") from error
-
-
-def _json(values: dict[str, Any]) -> bytes:
-    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import faiss
 import numpy as np
@@ -56,6 +56,36 @@ def linear_units(frames: np.ndarray, units: int, seed: int = 0) -> tuple[Tensor,
     return weight, bias
 
 
+@torch.no_grad()
+def some_frames(
+    upstream: nn.Module,
+    batches: Iterable[Waves],
+    layers: Sequence[int],
+    seed: int = 0,
+    at_most: int = 200_000,
+) -> list[np.ndarray]:
+    """Frames to cluster: (frames, dim) float32 of each layer; of more than ``at_most``, a sample.
+
+    Args:
+        upstream: module from waves to frames, in evaluation mode, with an attribute ``dim``.
+        batches: clips.
+        layers: places of the layers in the upstream's frames.
+        seed: of the sample.
+        at_most: frames of a layer.
+    """
+    parts: list[list[np.ndarray]] = [[np.zeros((0, upstream.dim), np.float32)] for _ in layers]  # type: ignore[arg-type]
+    for waves in batches:
+        frames = upstream(waves)
+        mask = frames.mask()
+        for rows, layer in zip(parts, layers, strict=True):
+            rows.append(frames.values[layer][mask].float().cpu().numpy())
+    found = [np.concatenate(rows) for rows in parts]
+    if found and len(found[0]) > at_most:
+        picked = np.random.default_rng(seed).choice(len(found[0]), at_most, replace=False)
+        found = [frames[np.sort(picked)] for frames in found]
+    return found
+
+
 class Units(nn.Module):
     """Nearest centroid of each frame.
 
@@ -97,22 +127,14 @@ class UnitUpstream(nn.Module):
         self.units = Units(units, self.dim)
         self.code_sizes = (units,)
 
-    @torch.no_grad()
     def fit(self, batches: Iterable[Waves], seed: int = 0, at_most: int = 200_000) -> UnitUpstream:
         """Cluster the frames of ``batches``; of more than ``at_most``, a seeded sample.
 
         Raises:
             ConfigError: see `fit_units`.
         """
-        rows = []
-        for waves in batches:
-            frames = self.upstream(waves)
-            rows.append(frames.values[self.layer][frames.mask()].float().cpu().numpy())
-        stacked = np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
-        if len(stacked) > at_most:
-            picked = np.random.default_rng(seed).choice(len(stacked), at_most, replace=False)
-            stacked = stacked[np.sort(picked)]
-        centroids = fit_units(stacked, len(self.units.centroids), seed)
+        (frames,) = some_frames(self.upstream, batches, [self.layer], seed, at_most)
+        centroids = fit_units(frames, len(self.units.centroids), seed)
         self.units.centroids.copy_(torch.from_numpy(centroids))
         return self
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from noisewise.errors import ConfigError
-from noisewise.seeding import Key, rng
 from noisewise.types import Frames, Waves, length_mask
+from noisewise.upstream.hiding import Hidden
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
 
@@ -59,37 +57,6 @@ class MaskedModel(nn.Module):
 
     def forward(self, waves: Waves, hidden: Tensor) -> Masked:
         """Hide the frames that (batch, frames) ``hidden`` marks, and run the upstream."""
-        frames = self.upstream.padded(waves, hidden)
+        frames = self.upstream.padded(waves, Hidden(hidden))
         own = length_mask(frames.lengths, frames.values.shape[2])
         return Masked(frames, hidden & own, own & ~hidden, dict(self.heads.items()), self.upstream)
-
-
-def draw_mask(
-    counts: Sequence[int], share: float, span: int, seed: int, keys: Sequence[tuple[Key, ...]]
-) -> Tensor:
-    """Which frames of each clip are hidden: runs of ``span`` frames that may overlap.
-
-    So many runs start at random places that about ``share`` of a long clip is hidden. Each clip
-    has at least one run, and the draw depends on its key and its number of frames alone.
-
-    Args:
-        counts: frames of each clip.
-        share: of the frames, below 1.
-        span: frames of a run, fewer in shorter clips.
-        seed, keys: of the draws.
-
-    Returns:
-        (clips, most frames) bool.
-
-    Example:
-        >>> draw_mask([6], 0.5, 3, 0, [("clip", 0)]).shape
-        torch.Size([1, 6])
-    """
-    mask = np.zeros((len(counts), max(counts)), dtype=bool)
-    for row, count, key in zip(mask, counts, keys, strict=True):
-        draw, width = rng(seed, "mask", *key), min(span, count)
-        # runs overlap: each of n runs leaves a frame visible with probability 1 - width / count
-        free = -np.log1p(-min(share, 0.99)) / -np.log1p(-min(width / count, 0.99))
-        for start in draw.integers(count - width + 1, size=max(1, round(free))):
-            row[start : start + width] = True
-    return torch.from_numpy(mask)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from noisewise.types import Frames, Waves
+from noisewise.upstream.hiding import Hidden
 
 
 @dataclass
@@ -18,16 +19,19 @@ class Output:
         frames: what the upstream gave.
         embedding: (batch, dim), unit length.
         logits: for each head its (batch, classes).
+        model: that made them, for objectives that run a part of it on something else.
     """
 
     frames: Frames
     embedding: Tensor
     logits: dict[str, Tensor]
+    model: SpeechModel
 
     def float(self) -> Output:
         """The same in 32-bit floats."""
         logits = {task: values.float() for task, values in self.logits.items()}
-        return Output(self.frames.float(), self.embedding.float(), logits)
+        frames, embedding = self.frames.float(), self.embedding.float()
+        return replace(self, frames=frames, embedding=embedding, logits=logits)
 
 
 class SpeechModel(nn.Module):
@@ -37,6 +41,9 @@ class SpeechModel(nn.Module):
         upstream: module from `Waves` to `Frames`, with an attribute ``dim``.
         backend: module from `Frames` to an embedding (batch, dim), with an attribute ``dim``.
         heads: module from an embedding to logits, for each task that has one.
+
+    Attributes:
+        objectives: modules that the objectives of training add, by name; empty after it.
     """
 
     def __init__(
@@ -46,12 +53,14 @@ class SpeechModel(nn.Module):
         self.upstream = upstream
         self.backend = backend
         self.heads = nn.ModuleDict(heads or {})
+        self.objectives = nn.ModuleDict()
 
-    def forward(self, waves: Waves) -> Output:
-        """Run the whole pipeline on a batch."""
-        frames = self.upstream(waves)
+    def forward(self, waves: Waves, hidden: Hidden | None = None) -> Output:
+        """Run the whole pipeline on a batch, parts of it hidden from the upstream's blocks."""
+        frames = self.upstream(waves) if hidden is None else self.upstream(waves, hidden)
         embedding = self.backend(frames)
-        return Output(frames, embedding, {t: head(embedding) for t, head in self.heads.items()})
+        logits = {task: head(embedding) for task, head in self.heads.items()}
+        return Output(frames, embedding, logits, self)
 
     @torch.no_grad()
     def embed(self, waves: Waves) -> Tensor:

@@ -24,12 +24,17 @@ class _Strict(BaseModel):
 
 
 class DataConfig(_Strict):
-    """Which corpus, and how it is split."""
+    """Which corpus, and how it is split; by the run's seed where ``split_seed`` is None."""
 
     corpus: str = "auto"
     root: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
+    split_seed: int | None = Field(None, ge=0)
+
+    def seed(self, run: int) -> int:
+        """Of the split, in a run with this seed."""
+        return run if self.split_seed is None else self.split_seed
 
 
 class ModelConfig(_Strict):
@@ -44,6 +49,8 @@ class AugmentConfig(_Strict):
     """Random changes to each training clip; probabilities in [0, 1]."""
 
     crop_s: float | None = Field(None, gt=0)
+    fill: bool = False
+    clean_first: bool = False
     gain_db: tuple[float, float] = (0.0, 0.0)
     shift_ms: float = Field(0, ge=0)
     speed: tuple[float, float] = (1.0, 1.0)
@@ -54,8 +61,25 @@ class AugmentConfig(_Strict):
     room_prob: float = Field(0.3, ge=0, le=1)
 
 
+class MaskConfig(_Strict):
+    """How much of each clip is hidden from an upstream's blocks.
+
+    Attributes:
+        share, span: of the frames, and in runs of how many.
+        dims, dims_span: the same for dimensions, over all frames; 0 for none.
+    """
+
+    share: float = Field(0.3, gt=0, lt=1)
+    span: int = Field(5, ge=1)
+    dims: float = Field(0.0, ge=0, lt=1)
+    dims_span: int = Field(10, ge=1)
+
+
 class PhaseConfig(_Strict):
-    """A stretch of training: what learns, from which objective, for how long."""
+    """A stretch of training: what learns, from which objective, for how long.
+
+    ``augment`` holds what is another than in the recipe's own ``augment``.
+    """
 
     name: str
     steps: int = Field(ge=1)
@@ -69,6 +93,8 @@ class PhaseConfig(_Strict):
     ema: float = Field(0.0, ge=0, lt=1)
     clip: float | None = Field(None, gt=0)
     teacher: Spec | None = None
+    augment: dict[str, Any] = Field(default_factory=dict)
+    mask: MaskConfig | None = None
     validate_every: int = Field(ge=1)
 
 
@@ -192,13 +218,6 @@ class NetworkConfig(_Strict):
     architecture: dict[str, Any]
     filterbank: bool = True
     half: bool = True
-
-
-class MaskConfig(_Strict):
-    """How much of each clip is hidden from the blocks, and in runs of how many frames."""
-
-    share: float = Field(0.3, gt=0, lt=1)
-    span: int = Field(5, ge=1)
 
 
 class UnitsConfig(_Strict):

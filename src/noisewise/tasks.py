@@ -32,6 +32,7 @@ def open_task(
     if root is not None:
         place = str(root / (place or "."))
     corpus = open_corpus(place, task.data.corpus, **task.data.options).checked()
+    seed = task.data.seed(seed)
     if task.without:
         corpus = corpus.leaving_out(task.task, task.without)
     if task.task == "identity" and "identity" not in corpus.labels:

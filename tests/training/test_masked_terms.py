@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from noisewise.components import build
 from noisewise.errors import ConfigError
-from noisewise.masked_model import MaskedModel, draw_mask
+from noisewise.masked_model import MaskedModel
 from noisewise.seeding import rng, torch_rng
 from noisewise.training.masked_terms import (
     ContrastiveTerm,
@@ -22,6 +22,7 @@ from noisewise.training.masked_terms import (
 from noisewise.training.objective import Batch, total_loss
 from noisewise.types import Waves
 from noisewise.upstream.cepstra import CepstralUpstream
+from noisewise.upstream.hiding import draw_mask
 from noisewise.upstream.units import UnitUpstream
 
 UNITS = 6

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 
 from noisewise.errors import ConfigError
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.loop import loop_to
 from noisewise.noise.sources import NoiseSource, Rooms
 from noisewise.noise.vary import change_speed, shift
-from noisewise.recipe import AugmentConfig
+from noisewise.recipe import AugmentConfig, parse
 from noisewise.seeding import Key, rng
 from noisewise.types import SAMPLE_RATE
 
@@ -42,20 +45,38 @@ class Augmenter:
         self.config, self.seed = config, seed
         self.corruptor = Corruptor(noises, rooms, seed)
 
+    def changed(self, changes: Mapping[str, Any]) -> Augmenter:
+        """The same with some settings changed, but with the same noises and rooms.
+
+        Raises:
+            ConfigError: a setting that there is not, or other noises or rooms.
+        """
+        if not changes:
+            return self
+        if {"noise", "rooms"} & set(changes):
+            raise ConfigError("a phase cannot change augment.noise or augment.rooms")
+        config = parse(AugmentConfig, self.config.model_dump() | dict(changes), "augment")
+        corruptor = self.corruptor
+        return Augmenter(config, corruptor.noises, corruptor.rooms, self.seed)
+
     def __call__(
-        self, clip: np.ndarray, speaker: str | None, *keys: Key
+        self, clip: np.ndarray, speaker: str | None, *keys: Key, corrupt: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """(samples,) -> the clip as the model hears it, and as it was before room and noise.
 
         Babble leaves out the voice of ``speaker``. ``keys`` name the draw (step, place in the
-        batch, clip id). A clip of zeros, which has no SNR, stays as it is.
+        batch, clip id). A clip of zeros, which has no SNR, stays as it is; so does any clip,
+        but for its crop, speed and shift, where ``corrupt`` is off.
 
         Raises:
             AudioError: a recording of noise or of a room that cannot be used.
         """
         config, draw = self.config, rng(self.seed, "augment", *keys)
         if config.crop_s is not None:
-            clip = _crop(clip, round(SAMPLE_RATE * config.crop_s), draw)
+            size = round(SAMPLE_RATE * config.crop_s)
+            clip = _crop(clip, size, draw)
+            if config.fill and 0 < len(clip) < size:
+                clip = loop_to(torch.from_numpy(clip), size, 0).numpy()
         clip = change_speed(clip, draw.uniform(*config.speed))
         clip = shift(clip, round(16 * config.shift_ms * draw.uniform(-1, 1)))
         noise, room, snr = None, None, None
@@ -65,7 +86,8 @@ class Augmenter:
         if self.corruptor.rooms and draw.random() < config.room_prob:
             room = sorted(self.corruptor.rooms)[draw.integers(len(self.corruptor.rooms))]
         gain = float(draw.uniform(*config.gain_db)) if any(config.gain_db) else None
-        if (noise is None and room is None and gain is None) or not clip.any():
+        changed = noise is not None or room is not None or gain is not None
+        if not (corrupt and changed and clip.any()):
             return clip, clip
         condition = Condition(noise=noise, snr_db=snr, rir=room, gain_db=gain)
         return self.corruptor(clip, condition, "/".join(map(str, keys)), speaker), clip

@@ -92,7 +92,8 @@ class TrainingClips(Dataset[Any]):
         if isinstance(clip, AudioError):
             return replace(item, reason=str(clip))
         try:
-            noisy, clean = self.augmenter(clip, speaker, step, slot, name)
+            first = self.augmenter.config.clean_first and slot % 2 == 0
+            noisy, clean = self.augmenter(clip, speaker, step, slot, name, corrupt=not first)
         except AudioError as error:
             return replace(item, reason=str(error))
         return replace(item, noisy=noisy, clean=clean if self.needs_clean else None)

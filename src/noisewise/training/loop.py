@@ -12,7 +12,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ from noisewise.training.checkpoint import (
 from noisewise.training.data import Clips, StepSampler, TrainingClips, loader
 from noisewise.training.log import CsvLog
 from noisewise.training.novograd import learning_rate
-from noisewise.training.objective import Batch, Term, total_loss
-from noisewise.types import SAMPLE_RATE, Waves
+from noisewise.training.objective import Batch, Term
+from noisewise.training.passes import Forward, Pass, Sealed, silence
+from noisewise.training.phases import freeze_statistics, phase_terms, trainable
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
@@ -59,7 +60,8 @@ class Material:
         select: model -> validation figures; they choose the best weights by their ``score``,
             where they have one.
         teacher: number of a phase, model at its beginning -> frozen model for terms that need one.
-        forward: module, batch -> what the terms are given.
+        origin: makes the model as training found it, for terms that keep to it.
+        forward: see `noisewise.training.passes.Forward`.
         held_out: clips whose loss is measured at each validation; without a ``score`` from
             ``select`` it is exp(-loss).
         durations: (rows,) seconds, for batches that go by them.
@@ -71,7 +73,8 @@ class Material:
     augmenter: Augmenter
     select: Callable[[Any], dict[str, float]]
     teacher: Callable[[int, Any], nn.Module] | None
-    forward: Callable[[Any, Batch], Any] = lambda module, batch: module(batch.noisy)
+    origin: Callable[[], nn.Module] | None = None
+    forward: Forward = lambda module, batch, phase: module(batch.noisy)
     held_out: Sequence[Clips] = ()
     durations: np.ndarray | None = None
 
@@ -147,7 +150,8 @@ class Loop:
 
     def _phase(self, number: int, checkpoint: Checkpoint | None) -> None:
         phase, progress = self.recipe.phases[number], self.progress
-        self.terms = terms = phase_terms(phase, self.material.names)
+        counts = np.bincount(self.material.labels, minlength=len(self.material.names))
+        self.terms = terms = phase_terms(phase, self.material.names, counts.tolist())
         parameters = trainable(self.model, phase.train)
         optimizer = build("optimizer", phase.optimizer, params=parameters)
         if checkpoint is None:
@@ -156,13 +160,13 @@ class Loop:
             self.best = {}
         else:
             checkpoint.restore(optimizer)
-        whole = _Objective(self.model, self.material.forward)
+        whole = Pass(self.model, self.material.forward, phase)
         module, optimizer = self.fabric.setup(whole, optimizer)
         self.teacher = self._teacher(terms, number)
         clips = TrainingClips(
             self.material.rows,
             self.material.labels,
-            self.material.augmenter,
+            self.material.augmenter.changed(phase.augment),
             any(term.needs_clean for term in terms),
         )
         seed = derive(self.recipe.seed, "phase", number) % 2**31
@@ -212,11 +216,11 @@ class Loop:
     ) -> dict[str, float]:
         step = self.progress.step
         self.progress.skipped |= dict(clips.skipped)
-        share = 1.0
+        share = self._share(0 if clips.noisy is None else len(clips.noisy))
+        if share is None:
+            return {}
         if clips.noisy is None:
-            if self.fabric.world_size == 1:
-                return {}
-            clips, share = _silence(clips, step), 0.0  # the other processes wait for a gradient
+            clips = silence(clips, step)  # the other processes wait for a gradient
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, phase.steps, phase.lr, phase.lr_end, phase.warmup)
         ranks = (self.fabric.global_rank,) if self.fabric.world_size > 1 else ()
@@ -240,6 +244,15 @@ class Loop:
             self._update_average(phase.ema)
         return {**figures, "lr": optimizer.param_groups[0]["lr"]}
 
+    def _share(self, clips: int) -> float | None:
+        """What this process' mean counts for in the mean over all clips; None without any."""
+        world = self.fabric.world_size
+        if world == 1:
+            return 1.0 if clips else None
+        total = torch.tensor(clips, device=self.fabric.device)
+        torch.distributed.all_reduce(total)
+        return world * clips / int(total) if int(total) else None
+
     def _loss(
         self, module: Any, clips: Clips, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
@@ -252,7 +265,7 @@ class Loop:
             generator,
             clips.places,
         )
-        loss: tuple[Tensor, dict[str, float]] = module(_Sealed(batch), self.terms, self.teacher)
+        loss: tuple[Tensor, dict[str, float]] = module(Sealed(batch), self.terms, self.teacher)
         return loss
 
     @torch.no_grad()
@@ -269,7 +282,9 @@ class Loop:
         current = _copy(self.model.state_dict())
         candidate = _copy(self.average) if phase.ema else current
         self.model.load_state_dict(candidate)
-        found = self._held_out_loss(seed) | self.material.select(self.model)
+        stand_ins = (term.stand_in(self.model) for term in self.terms)
+        measured = next((made for made in stand_ins if made is not None), self.model)
+        found = self._held_out_loss(phase, seed) | self.material.select(measured)
         found.setdefault("score", math.exp(-found.get("loss", 0.0)))
         figures = {f"val_{name}": value for name, value in found.items()}
         self.model.load_state_dict(current)
@@ -282,7 +297,7 @@ class Loop:
         return figures
 
     @torch.no_grad()
-    def _held_out_loss(self, seed: int) -> dict[str, float]:
+    def _held_out_loss(self, phase: PhaseConfig, seed: int) -> dict[str, float]:
         """Means over the held-out batches, weighed by their clips."""
         self.model.eval()
         rows, weights = [], []
@@ -291,7 +306,7 @@ class Loop:
                 continue
             generator = torch_rng(seed, "held out", number, device=self.fabric.device)
             with self.fabric.autocast():
-                whole = _Objective(self.model, self.material.forward)
+                whole = Pass(self.model, self.material.forward, phase)
                 rows.append(self._loss(whole, clips, generator)[1])
             weights.append(len(clips.noisy))
         if not rows:
@@ -318,12 +333,15 @@ class Loop:
     def _teacher(self, terms: list[Term], number: int) -> nn.Module | None:
         if any(term.needs_average for term in terms):
             return self._averaged()
-        if not any(term.needs_teacher for term in terms):
+        if any(term.needs_origin for term in terms) and self.material.origin is not None:
+            teacher = self.material.origin()
+        elif not any(term.needs_teacher for term in terms):
             return None
-        if self.material.teacher is None:
+        elif self.material.teacher is None:
             raise ConfigError("the recipe learns from a teacher: start from a run with --init")
-        with self.fabric.rank_zero_first():
-            teacher = self.material.teacher(number, self.model)
+        else:
+            with self.fabric.rank_zero_first():
+                teacher = self.material.teacher(number, self.model)
         teacher = teacher.to(self.fabric.device).eval().requires_grad_(False)
         accelerate = getattr(teacher, "accelerate", None)
         if accelerate is not None:
@@ -337,75 +355,6 @@ class Loop:
         model = copy.deepcopy(self.model).eval().requires_grad_(False)
         model.load_state_dict(self.average, assign=True)
         return model
-
-
-class _Sealed:
-    """Keeps Fabric from rounding the waves to 16 bits, as it does with inputs that it finds."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-
-class _Objective(nn.Module):
-    """Model and terms in one forward pass, as training in several processes needs it."""
-
-    def __init__(self, model: nn.Module, forward: Callable[[Any, Batch], Any]) -> None:
-        super().__init__()
-        self.model, self.run = model, forward
-
-    def forward(
-        self, sealed: _Sealed, terms: list[Term], teacher: nn.Module | None
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The model under autocast where training uses it, the terms in 32-bit floats."""
-        kind = sealed.batch.labels.device.type
-        output = self.run(self.model, sealed.batch)
-        batch = replace(sealed.batch, half=torch.is_autocast_enabled(kind))
-        with torch.autocast(kind, enabled=False):
-            return total_loss(terms, batch, output.float(), teacher)
-
-
-def _silence(clips: Clips, step: int) -> Clips:
-    """A second of nothing, in place of a batch without a usable clip."""
-    waves = Waves.collate([np.zeros(SAMPLE_RATE, np.float32)])
-    label = torch.zeros(1, dtype=torch.int64)
-    return replace(clips, noisy=waves, clean=waves, labels=label, places=[(step, 0)])
-
-
-def phase_terms(phase: PhaseConfig, names: Sequence[str] = ()) -> list[Term]:
-    """The terms of a phase; the modules that they add to the model are named after both."""
-    terms: list[Term] = []
-    for place, spec in enumerate(phase.objective):
-        term = build("term", spec, names=names)
-        term.head = f"{phase.name}-{place}"
-        terms.append(term)
-    return terms
-
-
-def trainable(model: nn.Module, prefixes: list[str]) -> list[torch.nn.Parameter]:
-    """Freeze all but the parameters whose name starts with one of ``prefixes`` ("all": none).
-
-    Raises:
-        ConfigError: a prefix that no parameter has.
-    """
-    names = [name for name, _ in model.named_parameters()]
-    for prefix in prefixes:
-        if prefix != "all" and not any(name.startswith(prefix) for name in names):
-            raise ConfigError(f"train: no parameter starts with {prefix!r}")
-    chosen = []
-    for name, parameter in model.named_parameters():
-        learns = any(prefix == "all" or name.startswith(prefix) for prefix in prefixes)
-        parameter.requires_grad_(learns)
-        if learns:
-            chosen.append(parameter)
-    return chosen
-
-
-def freeze_statistics(model: nn.Module, prefixes: list[str]) -> None:
-    """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
-    for name, child in model.named_children():
-        learns = (p == "all" or p.startswith(name) or name.startswith(p) for p in prefixes)
-        if not any(learns):
-            child.eval()
 
 
 def recipe_digest(recipe: Recipe | PretrainRecipe) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,25 +11,13 @@ from torch.nn import functional as F
 from noisewise.errors import ConfigError
 from noisewise.masked_model import Masked, MaskedModel
 from noisewise.training.objective import Batch, Term
-from noisewise.types import Frames, Waves
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
 
 class MaskedTerm(Term):
-    """A term of pre-training; it may add a module to the model."""
+    """A term of pre-training."""
 
     needs_clean = True
-
-    def module(
-        self, upstream: SelfSupervisedUpstream, teacher: dict[str, Any] | None
-    ) -> nn.Module | None:
-        """What the term adds to the model, None for nothing.
-
-        Args:
-            upstream: that is trained.
-            teacher: the phase's, as it stands in the recipe.
-        """
-        return None
 
 
 class MaskedUnitsTerm(MaskedTerm):
@@ -62,7 +49,7 @@ class MaskedUnitsTerm(MaskedTerm):
     ) -> tuple[Tensor, dict[str, float]]:
         """See `Term`; the figures are of hidden frames."""
         frames = output.frames.values
-        units = in_step(_heard(teacher, batch).codes[..., 0], frames.shape[2])
+        units = in_step(batch.taught(teacher).codes[..., 0], frames.shape[2])
         head, last = output.heads[self.head], frames[-1]
         scores, truth = head(last[output.hidden]).float(), units[output.hidden]
         loss = F.cross_entropy(scores, truth)
@@ -102,7 +89,7 @@ class SelfDistillationTerm(MaskedTerm):
         self, batch: Batch, output: Masked, teacher: MaskedModel
     ) -> tuple[Tensor, dict[str, float]]:
         """See `Term`; the deviation of the targets falls to 0 if the model collapses."""
-        states = _heard(teacher.upstream.padded, batch).values[-self.top :].float()
+        states = batch.taught(teacher.upstream.padded).values[-self.top :].float()
         own = (output.hidden | output.visible)[:, :, None]
         layers = [_over_time(layer, own) for layer in states]
         target = _over_time(torch.stack(layers).mean(0), own)[output.hidden]
@@ -218,7 +205,7 @@ class LayerRegressionTerm(MaskedTerm):
     ) -> tuple[Tensor, dict[str, float]]:
         """See `Term`."""
         frames = output.frames.values
-        wanted = _heard(teacher, batch).values.permute(1, 2, 0, 3)  # batch, frames, layers, dim
+        wanted = batch.taught(teacher).values.permute(1, 2, 0, 3)  # batch, frames, layers, dim
         wanted = in_step(wanted, frames.shape[2])
         own = output.hidden | output.visible
         target = wanted[own].float()
@@ -250,13 +237,6 @@ def distractors(hidden: Tensor, count: int, generator: torch.Generator) -> Tenso
 
 
 @torch.no_grad()
-def _heard(teacher: Callable[[Waves], Frames], batch: Batch) -> Any:
-    """The teacher's frames of the clean clips."""
-    assert batch.clean is not None
-    with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=batch.half):
-        return teacher(batch.clean)
-
-
 def in_step(values: Tensor, frames: int) -> Tensor:
     """(batch, frames, ...) cut, or its last frame repeated, to ``frames``.
 

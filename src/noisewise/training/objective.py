@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,21 @@ class Batch:
     generator: torch.Generator
     keys: Sequence[tuple[Key, ...]] = ()
     half: bool = False
+    _taught: dict[Any, Any] = field(default_factory=dict)
+
+    def taught(self, teacher: Callable[[Waves], Any]) -> Any:
+        """What a frozen module, or a method of one, makes of the clean clips; once, whoever asks.
+
+        Raises:
+            ConfigError: the batch has no clean clips.
+        """
+        if self.clean is None:
+            raise ConfigError("a teacher hears clean clips, and the batch has none")
+        if teacher not in self._taught:
+            kind = self.labels.device.type
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self.half):
+                self._taught[teacher] = teacher(self.clean)
+        return self._taught[teacher]
 
 
 class Term(ABC):
@@ -45,6 +60,8 @@ class Term(ABC):
     needs_teacher = False
     needs_average = False
     """Whether the teacher is the running average of the model itself."""
+    needs_origin = False
+    """Whether the teacher is the model as training found it."""
     head = ""
     """Name of the term among those of all phases, and of what it adds to the model."""
 
@@ -52,6 +69,19 @@ class Term(ABC):
         if weight < 0:
             raise ConfigError(f"the weight of a term must not be negative, got {weight}")
         self.weight = weight
+
+    def module(self, upstream: Any, teacher: dict[str, Any] | None) -> nn.Module | None:
+        """What the term adds to the model, None for nothing.
+
+        Args:
+            upstream: that is trained.
+            teacher: the phase's, as it stands in the recipe.
+        """
+        return None
+
+    def stand_in(self, model: Any) -> nn.Module | None:
+        """What is measured in validation where it is not the model itself."""
+        return None
 
     @abstractmethod
     def __call__(self, batch: Batch, output: Any, teacher: Any) -> tuple[Tensor, dict[str, float]]:

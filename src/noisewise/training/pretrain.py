@@ -19,20 +19,22 @@ from noisewise.corpora import open_corpus
 from noisewise.corpora.base import FIXED_COLUMNS, assert_disjoint, audio_source, make_rows
 from noisewise.errors import BundleError, ConfigError
 from noisewise.files import json_bytes, write_atomic
-from noisewise.masked_model import MaskedModel, draw_mask
-from noisewise.recipe import PretrainRecipe, UnlabelledConfig
+from noisewise.masked_model import MaskedModel
+from noisewise.recipe import PhaseConfig, PretrainRecipe, UnlabelledConfig
 from noisewise.seeding import derive, rng
 from noisewise.training.augment import Augmenter
 from noisewise.training.data import Clips, TrainingClips, collate
 from noisewise.training.log import make_loggers
-from noisewise.training.loop import CHECKPOINT, Loop, Material, Report, phase_terms
+from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
 from noisewise.training.masked_terms import MaskedTerm
 from noisewise.training.objective import Batch
+from noisewise.training.phases import phase_terms
 from noisewise.training.pretrain_card import model_card
 from noisewise.training.run import Say, make_fabric, open_sources, with_loggers
 from noisewise.training.watch import Watch
 from noisewise.unit_fit import unit_frames
 from noisewise.upstream.filterbank import gabor_filterbank
+from noisewise.upstream.hiding import draw_mask
 from noisewise.upstream.pretrained import write_pretrained
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 from noisewise.upstream.units import linear_units
@@ -185,8 +187,8 @@ class MaskedForward:
     def __init__(self, recipe: PretrainRecipe) -> None:
         self.mask, self.seed = recipe.mask, recipe.seed
 
-    def __call__(self, module: Any, batch: Batch) -> Any:
-        """See `noisewise.training.loop.Material`."""
+    def __call__(self, module: Any, batch: Batch, phase: PhaseConfig) -> Any:
+        """See `noisewise.training.passes.Forward`."""
         field = module.upstream.field
         counts = field.frame_counts(batch.noisy.lengths).tolist()
         hidden = draw_mask(counts, self.mask.share, self.mask.span, self.seed, batch.keys)

@@ -173,7 +173,7 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
     """Open the recipe's corpus; train and validation rows, disjoint from test and each other."""
     data = recipe.data
     corpus = open_corpus(data.root, data.corpus, **data.options).checked()
-    corpus = corpus.with_splits(recipe.seed, data.fractions)
+    corpus = corpus.with_splits(data.seed(recipe.seed), data.fractions)
     if recipe.task not in corpus.labels:
         raise ConfigError(
             f"corpus {corpus.name!r} has no labels {recipe.task!r}; it has "

@@ -2,7 +2,8 @@
 
 LoRA (Hu et al., arXiv 2106.09685) adds a product of two thin matrices to a linear layer;
 bottleneck adapters (Houlsby et al., arXiv 1902.00751) add a small residual network after a
-module's output. Both begin as no change at all.
+module's output, parallel ones (He et al., arXiv 2110.04366) one beside it. All begin as no change
+at all.
 """
 
 from __future__ import annotations
@@ -64,6 +65,34 @@ class Bottleneck(nn.Module):
         return out
 
 
+class ParallelAdapter(nn.Module):
+    """inner(x) + up(elu(down(x))), which begins as inner(x).
+
+    Beside the feed-forward part of a block this is the adapter of the noise-adaptive warm-up
+    (Interspeech 2024, 10.21437/Interspeech.2024-1630), whose weights begin at random.
+
+    Args:
+        inner: what the adapter stands beside.
+        dim: size of x.
+        size: inner size of the adapter.
+    """
+
+    def __init__(self, inner: nn.Module, dim: int, size: int = 64) -> None:
+        super().__init__()
+        if size < 1:
+            raise ConfigError(f"the inner size must be at least 1, got {size}")
+        self.inner = inner
+        self.adapter = nn.Sequential(nn.Linear(dim, size), nn.ELU(), nn.Linear(size, dim))
+        last: Any = self.adapter[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., dim) -> (..., dim)."""
+        out: Tensor = self.inner(x) + self.adapter(x)
+        return out
+
+
 def add_lora(
     network: nn.Module, targets: Sequence[str], rank: int = 8, alpha: float = 16.0
 ) -> list[str]:
@@ -110,13 +139,33 @@ def add_bottlenecks(network: nn.Module, dim: int, size: int = 256) -> list[str]:
     Raises:
         ConfigError: the network has no blocks with a feed-forward part.
     """
-    chosen = [name for name, _ in network.named_modules() if name.endswith(".feed_forward")]
+    chosen = _feed_forward(network)
+    network.requires_grad_(False)
+    for name, part in chosen.items():
+        _replace(network, name, nn.Sequential(part, Bottleneck(dim, size)))
+    return list(chosen)
+
+
+def add_parallel(network: nn.Module, dim: int, size: int = 64) -> list[str]:
+    """Put a `ParallelAdapter` beside the feed-forward part of every block.
+
+    Returns:
+        Names of the parts that were wrapped.
+
+    Raises:
+        ConfigError: the network has no blocks with a feed-forward part.
+    """
+    chosen = _feed_forward(network)
+    for name, part in chosen.items():
+        _replace(network, name, ParallelAdapter(part, dim, size))
+    return list(chosen)
+
+
+def _feed_forward(network: nn.Module) -> dict[str, nn.Module]:
+    """The feed-forward part of every block, by name."""
+    chosen = {n: part for n, part in network.named_modules() if n.endswith(".feed_forward")}
     if not chosen:
         raise ConfigError("bottleneck adapters need blocks with a feed_forward part")
-    modules = dict(network.named_modules())
-    network.requires_grad_(False)
-    for name in chosen:
-        _replace(network, name, nn.Sequential(modules[name], Bottleneck(dim, size)))
     return chosen
 
 

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves, length_mask
+from noisewise.upstream.adapters import add_parallel
 from noisewise.upstream.architecture import build_network, family_of, reduced
 from noisewise.upstream.equal_lengths import in_equal_lengths
+from noisewise.upstream.hiding import Hidden
 from noisewise.upstream.pretrained import SMALL, read_pretrained
 from noisewise.upstream.receptive_field import ReceptiveField
 
@@ -36,6 +38,8 @@ class SelfSupervisedUpstream(nn.Module):
         layers: hidden states to give, 0 being the input of the first block; None gives all. The
             blocks beyond the deepest are not run, and not even kept.
         mean: average those layers into one.
+        adapter_size: inner size of a bottleneck adapter beside each feed-forward part, see
+            `noisewise.upstream.adapters.ParallelAdapter`; None for none.
         batching: "equal" runs clips of exactly one length together, "masked" pads; "auto" pads
             where that leaves every frame as it is and saves time, on GPUs and in training.
             Group-norm feature extractors and data2vec give other frames under padding, mask or
@@ -56,6 +60,7 @@ class SelfSupervisedUpstream(nn.Module):
         normalise: bool | None = None,
         layers: list[int] | None = None,
         mean: bool = True,
+        adapter_size: int | None = None,
         batching: Batching = "auto",
     ) -> None:
         super().__init__()
@@ -102,6 +107,9 @@ class SelfSupervisedUpstream(nn.Module):
             encoder.layers = encoder.layers[:deepest]
             if self._final_norm:
                 encoder.layer_norm = nn.Identity()
+        self.adapter_size = adapter_size
+        if adapter_size is not None:
+            add_parallel(self.network, self.dim, adapter_size)
         exact = family_of(self.architecture).maskable and config.feat_extract_norm == "layer"
         if batching not in ("auto", "equal", "masked"):
             raise ConfigError(f"unknown batching {batching!r}; known: auto, equal, masked")
@@ -120,6 +128,7 @@ class SelfSupervisedUpstream(nn.Module):
             "normalise": self.normalise,
             "layers": self.layers,
             "mean": self.mean,
+            "adapter_size": self.adapter_size,
             "batching": self.batching,
         }
 
@@ -156,13 +165,23 @@ class SelfSupervisedUpstream(nn.Module):
         unit.load_state_dict({"weight": weight, "bias": bias})
         self.units[str(layer)] = unit
 
-    def forward(self, waves: Waves) -> Frames:
-        """Frames with values (layers, or 1 for their mean, batch, frames, dim)."""
+    def forward(self, waves: Waves, hidden: Hidden | None = None) -> Frames:
+        """Frames with values (layers, or 1 for their mean, batch, frames, dim).
+
+        Raises:
+            ConfigError: masks for clips of different lengths, and a model that padding changes.
+        """
         device = waves.samples.device
-        if self.batching == "masked" or (
-            self.batching == "auto" and self._maskable and (self.training or device.type != "cpu")
+        if (
+            hidden is not None
+            or self.batching == "masked"
+            or (
+                self.batching == "auto"
+                and self._maskable
+                and (self.training or device.type != "cpu")
+            )
         ):
-            return self.padded(waves)
+            return self.padded(waves, hidden)
         # on CPUs one by one is as fast as any batch, and needs the least memory
         return in_equal_lengths(self._equal, waves, at_most=1 if device.type == "cpu" else 64)
 
@@ -174,12 +193,12 @@ class SelfSupervisedUpstream(nn.Module):
         if self._maskable and self.batching == "auto":
             self.batching = "masked"
 
-    def padded(self, waves: Waves, hidden: Tensor | None = None) -> Frames:
+    def padded(self, waves: Waves, hidden: Hidden | None = None) -> Frames:
         """`forward` on the batch as it is, some frames hidden from the blocks.
 
         Args:
             waves: the batch.
-            hidden: (batch, frames) bool, frames that the mask vector takes the place of.
+            hidden: what the blocks do not hear.
 
         Raises:
             ConfigError: a model whose frames would change with padding, on clips that need it.
@@ -215,7 +234,7 @@ class SelfSupervisedUpstream(nn.Module):
         return nn.functional.pad(samples, (0, max(0, self.field.samples - samples.shape[1])))
 
     def _run(
-        self, samples: Tensor, mask: Tensor | None, hidden: Tensor | None = None
+        self, samples: Tensor, mask: Tensor | None, hidden: Hidden | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """(batch, samples) -> (layers, batch, frames, dim) and (batch, frames, groups)."""
         network: Any = self.network
@@ -238,7 +257,10 @@ class SelfSupervisedUpstream(nn.Module):
             if hidden is None:
                 return None
             vector = network.masked_spec_embed.to(inputs[0].dtype)
-            return (torch.where(hidden[:, :, None], vector, inputs[0]), *inputs[1:])
+            heard = torch.where(hidden.frames[:, :, None], vector, inputs[0])
+            if hidden.dims is not None:
+                heard = heard.masked_fill(hidden.dims[:, None], 0)
+            return (heard, *inputs[1:])
 
         def keep_features(module: nn.Module, inputs: Any, output: Any) -> None:
             features.append(output[1])

@@ -1,0 +1,65 @@
+"""What a phase trains: its terms, and which parameters learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from noisewise.components import build
+from noisewise.errors import ConfigError
+from noisewise.recipe import PhaseConfig
+from noisewise.training.objective import Term
+
+
+def phase_terms(
+    phase: PhaseConfig, names: Sequence[str] = (), counts: Sequence[int] = ()
+) -> list[Term]:
+    """The terms of a phase; the modules that they add to the model are named after both.
+
+    Args:
+        phase: of the recipe.
+        names: class names.
+        counts: training clips of each class.
+    """
+    terms: list[Term] = []
+    for place, spec in enumerate(phase.objective):
+        term = build("term", spec, names=names, counts=counts)
+        term.head = f"{phase.name}-{place}"
+        terms.append(term)
+    return terms
+
+
+def trainable(model: nn.Module, patterns: list[str]) -> list[torch.nn.Parameter]:
+    """Freeze all but the parameters whose name starts with one of ``patterns``.
+
+    In a pattern, ``*`` stands for anything ("upstream*adapter"), and "all" for every parameter.
+
+    Raises:
+        ConfigError: a pattern that no parameter fits.
+    """
+    parameters = dict(model.named_parameters())
+    chosen: set[str] = set()
+    for pattern in patterns:
+        fitting = {name for name in parameters if _fits(name, pattern)}
+        if not fitting:
+            raise ConfigError(f"train: no parameter starts with {pattern!r}")
+        chosen |= fitting
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in chosen)
+    return [parameter for name, parameter in parameters.items() if name in chosen]
+
+
+def freeze_statistics(model: nn.Module, patterns: list[str]) -> None:
+    """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
+    names = [name for name, _ in model.named_parameters()]
+    for stage, child in model.named_children():
+        own = [name for name in names if name.startswith(f"{stage}.")]
+        if not any(_fits(name, pattern) for name in own for pattern in patterns):
+            child.eval()
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return pattern == "all" or fnmatchcase(name, f"{pattern}*")

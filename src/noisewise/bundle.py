@@ -41,7 +41,7 @@ _FILES = ("model.safetensors", "decision.safetensors", "labels.json", "seen.json
 
 class _DecisionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: Literal["knn", "prototypes", "head"]
+    name: Literal["knn", "prototypes", "head", "verification"]
     options: dict[str, int | float | str]
     threshold: float | None
     target_far: float | None

@@ -109,9 +109,11 @@ class SelectionConfig(_Strict):
 class DecisionConfig(_Strict):
     """How the trained model answers."""
 
-    name: Literal["knn", "prototypes", "head"]
+    name: Literal["knn", "prototypes", "head", "verification"]
     k: int = Field(5, ge=1)
     noisy_copies: int = Field(0, ge=0)
+    cohort: int = Field(0, ge=0)
+    top_n: int = Field(300, ge=2)
     false_accept_rate: float = Field(0.05, gt=0, lt=1)
 
 

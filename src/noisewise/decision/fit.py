@@ -9,9 +9,15 @@ from noisewise.decision.base import Decision
 from noisewise.decision.head import Head
 from noisewise.decision.neighbours import Neighbours
 from noisewise.decision.prototypes import Prototypes
+from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError
 
-DECISIONS: dict[str, type[Decision]] = {"knn": Neighbours, "prototypes": Prototypes, "head": Head}
+DECISIONS: dict[str, type[Decision]] = {
+    "knn": Neighbours,
+    "prototypes": Prototypes,
+    "head": Head,
+    "verification": Verification,
+}
 
 
 def fit_decision(

@@ -30,7 +30,7 @@ from noisewise.training.masked_terms import MaskedTerm
 from noisewise.training.objective import Batch
 from noisewise.training.phases import phase_terms
 from noisewise.training.pretrain_card import model_card
-from noisewise.training.run import Say, make_fabric, open_sources, with_loggers
+from noisewise.training.run import Say, make_fabric, open_sources, silent, with_loggers
 from noisewise.training.watch import Watch
 from noisewise.unit_fit import unit_frames
 from noisewise.upstream.filterbank import gabor_filterbank
@@ -103,7 +103,7 @@ def pretrain(
         raise ConfigError(f"{out}: holds a finished run; choose another --out")
     fabric = make_fabric(device, recipe.precision, devices)
     if not fabric.is_global_zero:
-        report, loggers, say = None, (), _silent
+        report, loggers, say = None, (), silent
     clips = open_audio(recipe, root)
     for corpus in clips.names:
         say(
@@ -151,10 +151,6 @@ def pretrain(
         _finish(recipe, model, clips, out, found)
     fabric.barrier()
     return found
-
-
-def _silent(line: str) -> None:
-    """One of several processes speaks."""
 
 
 def build_masked(recipe: PretrainRecipe) -> MaskedModel:

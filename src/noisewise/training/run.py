@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 from lightning.fabric import Fabric
 
@@ -17,28 +16,34 @@ from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
-from noisewise.decision.fit import fit_decision
-from noisewise.embedding import embed_rows
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
 from noisewise.noise.sources import NoiseSource, Rooms
-from noisewise.recipe import AugmentConfig, Recipe
+from noisewise.recipe import AugmentConfig, PhaseConfig, Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
+from noisewise.training.decide import decide
 from noisewise.training.log import make_loggers
 from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
+from noisewise.training.objective import Batch
+from noisewise.training.phases import phase_terms
 from noisewise.training.precision import pick_precision
 from noisewise.training.selection import Selector
+from noisewise.training.speaker_selection import SpeakerSelector
+from noisewise.upstream.hiding import draw_hidden
 
 Say = Callable[[str], None]
+SPEAKER = "speaker"
+"""The task of telling speakers apart; its classes are the training speakers."""
 
 
 @dataclass
 class Splits:
-    """The parts of a corpus that training may see."""
+    """The parts of a corpus that training may see, and the classes that it tells apart."""
 
     train: datasets.Dataset
     validation: datasets.Dataset
+    labels: list[str]
 
 
 def train(
@@ -47,6 +52,7 @@ def train(
     *,
     init: Path | str | None = None,
     device: str = "auto",
+    devices: int = 1,
     workers: int = 0,
     loggers: Sequence[str] = (),
     report: Report | None = None,
@@ -60,6 +66,7 @@ def train(
         init: run folder whose weights training starts from, and whose model is the teacher of
             distillation terms.
         device: "auto", "cpu", "cuda" or "mps".
+        devices: how many, see `make_fabric`. Each takes its share of every batch.
         workers: processes that make batches; the result does not depend on it.
         loggers: "tensorboard", "wandb"; a CSV is always written.
         report: called after each step, for progress display.
@@ -73,9 +80,11 @@ def train(
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out}: holds a finished run; choose another --out")
-    fabric = make_fabric(device, recipe.precision)
+    fabric = make_fabric(device, recipe.precision, devices)
+    if not fabric.is_global_zero:
+        report, loggers, say = None, (), silent
     corpus, parts = open_parts(recipe, say)
-    labels = corpus.labels[recipe.task]
+    labels = parts.labels
     noises, rooms = open_sources(recipe.augment, parts.train)
     start = load(init) if init is not None else None
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
@@ -84,17 +93,15 @@ def train(
     if with_init:
         say(f"starting from {init}: {with_init} tensors taken over")
     out.mkdir(parents=True, exist_ok=True)
-    selector = Selector(
-        recipe.selection,
-        recipe.decision,
-        recipe.task,
-        labels,
-        parts.train,
-        parts.validation,
-        noises,
-        recipe.seed,
-        workers,
-    )
+    add_objectives(model, recipe, labels)
+    selector = make_selector(recipe, parts, noises, workers)
+
+    def origin() -> SpeechModel:
+        if start is not None:
+            return start.model
+        torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
+        return build_model(recipe.model, len(labels))
+
     material = Material(
         parts.train,
         label_numbers(parts.train, recipe.task, labels),
@@ -102,6 +109,8 @@ def train(
         Augmenter(recipe.augment, noises, rooms, recipe.seed),
         selector,
         (lambda number, model: start.model) if start is not None else None,
+        origin,
+        MaskedInput(recipe.seed),
     )
     reports = with_loggers(report, make_loggers(list(loggers), out))
     if (out / CHECKPOINT).is_file():
@@ -113,11 +122,21 @@ def train(
     for line in skipped:
         say(f"skipped {line}")
     say(f"trained in {minutes:.1f} minutes; building the decision")
+    model.objectives.clear()
     bundle = Bundle(
         recipe.model,
         model.eval(),
         recipe.task,
-        decide(recipe, model, labels, parts, material.augmenter, workers),
+        decide(
+            recipe,
+            model,
+            labels,
+            parts.train,
+            parts.validation,
+            material.augmenter,
+            selector,
+            workers,
+        ),
         {
             "recipe": recipe.recipe,
             "seed": recipe.seed,
@@ -135,8 +154,69 @@ def train(
     bundle.seen |= getattr(model.upstream, "seen", frozenset())
     if start is not None:
         bundle.seen |= start.seen
-    save(bundle, out)
+    if fabric.is_global_zero:
+        save(bundle, out)
+    fabric.barrier()
     return bundle
+
+
+def silent(line: str) -> None:
+    """One of several processes speaks."""
+
+
+class MaskedInput:
+    """Runs a model in training, parts of its upstream's frames hidden where the phase says so.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __call__(self, module: Any, batch: Batch, phase: PhaseConfig) -> Any:
+        """See `noisewise.training.passes.Forward`.
+
+        Raises:
+            ConfigError: an upstream whose frames cannot be hidden.
+        """
+        if phase.mask is None or not module.training:
+            return module(batch.noisy)
+        field = getattr(module.upstream, "field", None)
+        if field is None:
+            raise ConfigError(f"phase {phase.name!r}: mask needs a self-supervised upstream")
+        counts = field.frame_counts(batch.noisy.lengths).tolist()
+        seed = derive(self.seed, "hidden", phase.name)
+        hidden = draw_hidden(counts, module.upstream.dim, phase.mask, seed, batch.keys)
+        return module(batch.noisy, hidden.to(batch.labels.device))
+
+
+def add_objectives(model: SpeechModel, recipe: Recipe, labels: list[str]) -> None:
+    """Add what the objectives of all phases train besides the model."""
+    for phase in recipe.phases:
+        for term in phase_terms(phase, labels, [1] * len(labels)):
+            made = term.module(model.upstream, phase.teacher)
+            if made is not None:
+                model.objectives[term.head] = made
+
+
+def make_selector(
+    recipe: Recipe, parts: Splits, noises: dict[str, NoiseSource], workers: int
+) -> Selector | SpeakerSelector:
+    """What chooses the best weights: accuracy, or the error rate of validation trials."""
+    if recipe.decision.name == "verification":
+        return SpeakerSelector(recipe.selection, parts.validation, noises, recipe.seed, workers)
+    return Selector(
+        recipe.selection,
+        recipe.decision,
+        recipe.task,
+        parts.labels,
+        parts.train,
+        parts.validation,
+        noises,
+        recipe.seed,
+        workers,
+    )
 
 
 def make_fabric(device: str, precision: str, devices: int = 1) -> Fabric:
@@ -174,7 +254,7 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
     data = recipe.data
     corpus = open_corpus(data.root, data.corpus, **data.options).checked()
     corpus = corpus.with_splits(data.seed(recipe.seed), data.fractions)
-    if recipe.task not in corpus.labels:
+    if recipe.task not in (*corpus.labels, SPEAKER):
         raise ConfigError(
             f"corpus {corpus.name!r} has no labels {recipe.task!r}; it has "
             f"{', '.join(corpus.labels)}"
@@ -183,11 +263,14 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
         labelled(corpus.split(name), recipe.task) for name in ("train", "validation")
     )
     assert_disjoint(train, validation, corpus.split("test"))
+    labels = corpus.labels.get(recipe.task, [])
+    if recipe.task == SPEAKER:
+        labels = sorted(set(train[SPEAKER][:]))
     say(
         f"{corpus.name}: {len(train)} training and {len(validation)} validation clips of "
-        f"{len(corpus.labels[recipe.task])} classes, {len(corpus.skipped)} skipped"
+        f"{len(labels)} classes, {len(corpus.skipped)} skipped"
     )
-    return corpus, Splits(train, validation)
+    return corpus, Splits(train, validation, labels)
 
 
 def open_sources(
@@ -211,49 +294,6 @@ def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
         raise ConfigError("--init: no tensor of that run fits the recipe's model")
     target.load_state_dict(ours | shared)
     return len(shared)
-
-
-def decide(
-    recipe: Recipe,
-    model: SpeechModel,
-    labels: list[str],
-    parts: Splits,
-    augmenter: Augmenter,
-    workers: int,
-) -> Any:
-    """The decision rule on training clips, its threshold set on validation clips."""
-    config = recipe.decision
-    classes = label_numbers(parts.train, recipe.task, labels)
-    vectors, numbers = [], []
-    if config.name != "head":
-        changes = [None, *(_NoisyCopy(augmenter, i) for i in range(config.noisy_copies))]
-        for change in changes:
-            embedded = embed_rows(model, parts.train, change=change, workers=workers)
-            vectors.append(embedded.vectors)
-            numbers.append(classes[embedded.rows])
-    rule = fit_decision(
-        config.name,
-        labels,
-        np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32),
-        np.concatenate(numbers) if numbers else np.zeros(0, np.int64),
-        k=config.k,
-        head=model.heads["label"] if config.name == "head" else None,  # type: ignore[arg-type]
-    )
-    held_out = embed_rows(model, parts.validation, workers=workers)
-    truth = label_numbers(parts.validation, recipe.task, labels)[held_out.rows]
-    rule.calibrate(held_out.vectors, truth, config.false_accept_rate)
-    return rule
-
-
-@dataclass(frozen=True)
-class _NoisyCopy:
-    """One augmented copy of each reference clip, so that noisy clips find noisy neighbours."""
-
-    augmenter: Augmenter
-    number: int
-
-    def __call__(self, clip: np.ndarray, clip_id: str, speaker: str | None) -> np.ndarray:
-        return self.augmenter(clip, speaker, "reference", self.number, clip_id)[0]
 
 
 def with_loggers(report: Report | None, loggers: list[Any]) -> Report:

@@ -21,6 +21,7 @@ COMMANDS = {
     "pretrain": "train a self-supervised upstream on unlabelled audio",
     "evaluate": "measure runs over noise type x SNR x room: results.json and report.html",
     "embed": "write embeddings of a corpus as Parquet shards, resumable",
+    "verify": "say whether one speaker is heard in two clips",
     "predict": "answer for audio files, as JSON lines",
     "enroll": "add classes to a run from a few clips, without training",
     "corrupt": "write a seeded noisy copy of a corpus with a hashed manifest",

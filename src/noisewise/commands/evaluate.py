@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,31 @@ import numpy as np
 from noisewise.bundle import Bundle, load
 from noisewise.commands.console import command_line, progress_bar, say
 from noisewise.commands.options import corpus_options
-from noisewise.errors import BundleError
-from noisewise.evaluation import grid
+from noisewise.decision.verification import Verification
+from noisewise.errors import BundleError, ConfigError
+from noisewise.evaluation import grid, trial_grid
 from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
 from noisewise.noise.level import Level
+from noisewise.score_files import write_scores
 
 SNR = (20.0, 10.0, 5.0, 0.0, -5.0)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run's results and its embedding map: (clips, dim) embeddings and their labels."""
+    """One run's results, its embedding map, and the scores of its trials.
+
+    Attributes:
+        results: what was measured.
+        map: (clips, dim) embeddings and their labels.
+        scored: trials by condition, of a speaker model.
+    """
 
     results: Results
     map: tuple[np.ndarray, list[str]]
+    scored: list[trial_grid.Scored] = field(default_factory=list)
 
 
 def evaluate(
@@ -39,6 +49,7 @@ def evaluate(
     rir: list[str] | None = None,
     codec: list[str] | None = None,
     level: Level = "active",
+    trials: str | None = None,
     out: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -62,6 +73,8 @@ def evaluate(
         codec: opus, mp3, mulaw, g711 or gsm.
         level: power of speech that an SNR is defined on: active (speech without its pauses,
             ITU-T P.56) or full (the whole clip; easier at the same number).
+        trials: of a speaker model: file of a list (label, enrolment, test), or the name of one
+            that the corpus has, such as vox1-o-cleaned; without it they are drawn by the seed.
         out: folder of the report (default: evaluation, in the first run's folder).
         seed: of the corruption.
         device: cpu, cuda or mps.
@@ -83,6 +96,7 @@ def evaluate(
             rir=rir or [],
             codec=codec or [],
             level=level,
+            trials=trials,
             seed=seed,
             workers=workers,
             confidence=confidence,
@@ -105,34 +119,48 @@ def measure(
     rir: Sequence[str] = (),
     codec: Sequence[str] = (),
     level: Level = "active",
+    trials: str | None = None,
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
     options: Mapping[str, Any] | None = None,
 ) -> Measurement:
-    """`grid.evaluate` with a progress bar, and embeddings for the map."""
-    test = grid.open_test_set(bundle, data, **(options or {}))
-    say(
-        f"{name}: {len(test.rows)} clips ({test.split}), "
-        f"{test.excluded} left out because training used their speakers"
-    )
+    """`grid.evaluate`, or `evaluate_trials` of a speaker model, and embeddings for the map."""
+    speakers = isinstance(bundle.decision, Verification)
+    if trials is not None and not speakers:
+        raise ConfigError(f"{name}: --trials is for speaker models")
+    settings: dict[str, Any] = {
+        "noise": noise,
+        "snr": snr,
+        "rir": rir,
+        "codec": codec,
+        "level": level,
+        "seed": seed,
+        "confidence": confidence,
+        "workers": workers,
+        "name": name,
+    }
     with progress_bar() as bar:
         task = bar.add_task(name, total=None, note="")
-        results = grid.evaluate(
-            bundle,
-            test,
-            noise=noise,
-            snr=snr,
-            rir=rir,
-            codec=codec,
-            level=level,
-            seed=seed,
-            confidence=confidence,
-            workers=workers,
-            name=name,
-            progress=lambda condition, n: bar.update(task, advance=n, note=condition),
-        )
+        settings["progress"] = lambda condition, n: bar.update(task, advance=n, note=condition)
+        if speakers:
+            given = trial_grid.open_trials(
+                bundle, data, trials=trials, seed=seed, **(options or {})
+            )
+            say(f"{name}: {len(given.trials)} trials ({given.source}), {_left_out(given.test)}")
+            results, scored = trial_grid.evaluate_trials(bundle, given, **settings)
+            shown = trial_grid.some_speakers(given)
+            return Measurement(
+                results, grid.embedding_sample(bundle, shown, workers=workers), scored
+            )
+        test = grid.open_test_set(bundle, data, **(options or {}))
+        say(f"{name}: {len(test.rows)} clips ({test.split}), {_left_out(test)}")
+        results = grid.evaluate(bundle, test, **settings)
         return Measurement(results, grid.embedding_sample(bundle, test, workers=workers))
+
+
+def _left_out(test: grid.TestSet) -> str:
+    return f"{test.excluded} clips left out because training used their speakers"
 
 
 def write_evaluation(
@@ -161,9 +189,20 @@ def write_evaluation(
             name = f"results-{Path(m.results.run).name}.json" if number else "results.json"
             write_results(folder / name, m.results)
             embeddings, labels = m.map
+            for part in m.scored:
+                where = folder / "scores" / Path(m.results.run).name
+                where.mkdir(parents=True, exist_ok=True)
+                write_scores(
+                    where / f"{_file_name(part.condition.name)}.txt", part.trials, part.scores
+                )
             write_projector(
                 folder / "projector" / Path(m.results.run).name, embeddings, {"label": labels}
             )
         write_report(folder / "report.html", [m.results for m in measured], extras=extras)
     except OSError as error:
         raise BundleError(f"{folder}: the evaluation cannot be written ({error})") from error
+
+
+def _file_name(condition: str) -> str:
+    """A condition's name as a file name."""
+    return re.sub(r"[^\w.+-]+", "_", condition)

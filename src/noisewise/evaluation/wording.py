@@ -36,6 +36,8 @@ METRICS = {
     "far": Metric("False accepts", higher=False),
     "frr": Metric("False rejects", higher=False),
     "min_dcf": Metric("Minimum detection cost", percent=False, higher=False),
+    "min_dcf_05": Metric("Minimum detection cost at 0.05", percent=False, higher=False),
+    "cllr": Metric("Cllr in bits", percent=False, higher=False),
 }
 
 

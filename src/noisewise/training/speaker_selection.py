@@ -19,7 +19,7 @@ from noisewise.sampling.trials import make_trials
 from noisewise.scoring import score
 from noisewise.seeding import derive, rng
 from noisewise.training.selection import VariedNoise
-from noisewise.trials import Trials
+from noisewise.trials import Trials, usable_trials
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,6 @@ class SpeakerSelector:
                 raise CorpusError(f"no validation trials are usable ({name}): {done.skipped[:3]}")
             order = np.array([place[clip] for clip in trials.names])
             yield TrialEmbeddings(name, trials, done.vectors[order])
-
-
-def usable_trials(trials: Trials, names: Mapping[str, int]) -> Trials | None:
-    """The trials whose clips are both among ``names``; None without a target or an impostor."""
-    have = np.array([name in names for name in trials.names])
-    if have.all():
-        return trials
-    kept = have[trials.enrol] & have[trials.test]
-    if trials.labels is None or not trials.labels[kept].any() or trials.labels[kept].all():
-        return None
-    marks = trials.labels.tolist()
-    pairs = list(trials.pairs())
-    return Trials.of((marks[i], *pairs[i]) for i in np.flatnonzero(kept).tolist())
 
 
 def _by_speaker(rows: datasets.Dataset, seed: int, at_most: int) -> list[int]:

@@ -42,6 +42,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
     "batches": {
         "classes": "noisewise.sampling.batches:ClassBatches",
         "durations": "noisewise.sampling.batches:DurationBatches",
+        "pairs": "noisewise.sampling.pairs:PairBatches",
         "shuffled": "noisewise.sampling.batches:ShuffledBatches",
     },
     "term": {

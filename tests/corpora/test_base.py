@@ -185,8 +185,10 @@ def test_identification_deals_the_clips_of_every_speaker(seed) -> None:
         for speaker, size in sizes.items()
         for n in range(size)
     ]
-    corpus = Corpus("x", make_rows(rows, ["keyword"]), "keyword", {"keyword": ["yes"]})
+    labels = {"speaker": ["anna", "ben", "carl"], "keyword": ["yes"]}
+    corpus = Corpus("x", make_rows(rows, ["keyword"]), "keyword", labels)
     asked = corpus.identification(seed)
+    assert set(asked.labels) == {"keyword", "identity"}
     assert (asked.task, asked.labels["identity"]) == ("identity", ["anna", "ben"])
     assert len(asked.rows) == 13
     assert set(asked.rows["speaker"]) == {None}

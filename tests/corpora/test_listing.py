@@ -22,6 +22,7 @@ def test_audio_is_listed_sorted_without_hidden_and_other_files(tmp_path: Path) -
     assert subfolders(tmp_path) == ["a", "b"]
     assert sorted(first_audio(tmp_path / "b")) == ["1.FLAC", "2.wav"]
     assert first_audio(tmp_path / "nowhere") == []
+    assert first_audio(tmp_path, suffixes=(".md",)) == ["README.md"]
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:

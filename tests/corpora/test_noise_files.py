@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisewise.corpora.noise_files import chosen, count, grouped, matching, pick
+from noisewise.corpora.noise_files import chosen, count, grouped, matching, pick, window_spec
 from noisewise.errors import ConfigError
+from noisewise.noise.recordings import Windows
 
 ROOT = Path("/noise")
 ITEMS = [(label, ROOT / label / f"{i}.wav") for label in ("rain", "dog") for i in range(3)]
@@ -31,11 +32,21 @@ def test_unknown_names_are_refused_with_the_known(text: str) -> None:
         pick(text, ["1", "2", "3"], "folds")
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "", "6-3", "0-4", "3-", "1-2-3"])
 def test_counts_are_whole_and_positive(text: str) -> None:
-    assert count("12", "speakers") == 12
+    assert count("12", "speakers") == count("12-12", "speakers") == 12
+    assert count("3-6", "speakers") == (3, 6)
     with pytest.raises(ConfigError, match=r"speakers="):
         count(text, "speakers")
+
+
+@pytest.mark.parametrize("text", ["5", "5/", "/3", "5/-3", "5 / 3", "a/b", "5/3/1", "0/3", "5/0"])
+def test_windows_are_a_length_and_a_hop(text: str) -> None:
+    assert window_spec("5/3", "windows") == Windows(5, 3)
+    assert window_spec("0.5/0.25", "windows") == Windows(0.5, 0.25)
+    assert window_spec("", "windows") is None
+    with pytest.raises(ConfigError, match=r"windows"):
+        window_spec(text, "windows")
 
 
 def test_choosing_by_class_and_glob() -> None:

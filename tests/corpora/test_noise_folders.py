@@ -61,6 +61,7 @@ def test_babble_is_made_of_the_speakers_of_a_corpus(tmp_path: Path) -> None:
     first, again = (babble.draw(seeding.rng(1), 4000) for _ in range(2))
     assert np.array_equal(first, again)
     assert first.any()
+    assert open_noise("babble@speakers=2-4", speech)[0].speakers == (2, 4)
 
 
 def test_babble_without_speakers(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from noisewise.corpora.noise_folders import open_noise
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.noise.recordings import Windows
 from noisewise.noise.sources import Babble, Recordings
 
 
@@ -45,6 +46,33 @@ def test_musan_without_a_type(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"speech: no such folder; expected MUSAN"):
         open_noise(str(root))
     assert names(open_noise(f"{root}@types=noise")) == ["musan-noise"]
+
+
+def test_musan_is_split_by_even_and_odd_numbers(tmp_path: Path) -> None:
+    # the names of other folders say nothing about a file's type
+    top = tmp_path / "speech" / "music" / "musan"
+    stems = ("noise/free-sound/noise-free-sound", "noise/sound-bible/noise-sound-bible",
+             "music/hd/speech-hd", "speech/us-gov/noise-us-gov")  # fmt: skip
+    root = fill(top, *(f"{stem}-{i:04}.wav" for stem in stems for i in range(14)))
+    parts = {}
+    for split in ("train", "test"):
+        sources = open_noise(f"{root}@split={split},speakers=3-6,windows=5/3")
+        assert names(sources) == [f"musan-{split}-{t}" for t in ("noise", "music", "speech")]
+        noise, music, speech = sources
+        assert speech.speakers == (3, 6)
+        assert noise.windows == music.windows == Windows(5, 3)
+        voices = {path for paths in speech.paths_by_speaker.values() for path in paths}
+        parts[split] = {*noise.paths, *music.paths, *voices}
+        assert [len(noise.paths), len(music.paths), len(voices)] == [14, 7, 7]
+    assert not parts["train"] & parts["test"]
+    assert {int(path[-8:-4]) % 2 for path in parts["train"]} == {0}
+    (both,) = open_noise(f"{root}@split=train+test,types=noise,name=m")
+    assert (both.name, len(both.paths), both.windows) == ("m-train+test-noise", 28, None)
+    with pytest.raises(ConfigError, match=r"split='dev'.*known: train, test"):
+        open_noise(f"{root}@split=dev")
+    fill(root, "music/hd/song.wav")
+    with pytest.raises(CorpusError, match=r"song\.wav: its name does not end in four digits"):
+        open_noise(f"{root}@split=train")
 
 
 def test_ms_snsd(tmp_path: Path) -> None:

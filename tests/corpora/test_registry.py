@@ -29,6 +29,12 @@ def fill(root: Path, *names: str, text: str = "x") -> None:
         (("train-clean-100/1/2/1-2-3.flac",), "librispeech_words"),
         (("yes/clip1.wav", "no/clip1.wav"), "folder"),
         (("train/yes/clip1.wav",), "folder"),
+        (("iden_split.txt",), "voxceleb1"),
+        (("vox1_test_wav/wav/id10270/x6uYqmx31kE/00001.wav",), "voxceleb1"),
+        (("id10270/x6uYqmx31kE/00001.flac",), "voxceleb1"),
+        (("dev/aac/id00012/21Uxsk56VDQ/00001.m4a",), "voxceleb2"),
+        (("vox2_test_aac/aac/id00017/01dfn2spqyE/00001.wav",), "voxceleb2"),
+        (("id00017/00001.wav",), "folder"),
     ],
 )
 def test_layouts_are_told_apart(tmp_path: Path, names: tuple[str, ...], layout: str) -> None:

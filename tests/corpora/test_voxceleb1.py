@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from noisewise.corpora import open_corpus
-from noisewise.errors import CorpusError
+from noisewise.errors import ConfigError, CorpusError
 
 
 def build(root: Path, *places: str) -> Path:
@@ -42,6 +42,37 @@ def test_half_downloaded_and_broken_lines(tmp_path: Path) -> None:
         (tmp_path / "iden_split.txt").write_text(line + "\n")
         with pytest.raises(CorpusError, match=r"iden_split\.txt, line 1: "):
             open_corpus(tmp_path)
+
+
+def test_verification_tests_on_the_forty_of_e(tmp_path: Path) -> None:
+    speakers = [f"id{n}" for n in range(10260, 10320)]
+    for speaker in speakers:
+        path = tmp_path / "wav" / speaker / "video" / "00001.wav"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    corpus = open_corpus(tmp_path, validation=0.5)
+    assert (corpus.name, corpus.task, len(corpus.rows)) == ("voxceleb1", "speaker", 60)
+    assert corpus.split("test")["speaker"][:] == [f"id{n}" for n in range(10270, 10310)]
+    assert len(corpus.split("train")) + len(corpus.split("validation")) == 20
+    (tmp_path / "vox1_meta.csv").write_text(
+        "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10260\tE\tf\tUSA\ttest\n"
+    )
+    corpus = open_corpus(tmp_path)
+    assert corpus.split("test")["speaker"][0] == "id10260"
+    assert corpus.labels["gender"] == ["female"]
+
+
+def test_both_protocols_of_one_folder(tmp_path: Path) -> None:
+    build(tmp_path, "wav")
+    assert open_corpus(tmp_path).task == "identity"
+    corpus = open_corpus(tmp_path, protocol="verification", validation=0)
+    assert corpus.task == "speaker"
+    assert corpus.labels["speaker"] == ["id10000", "id10001", "id10002"]
+    assert corpus.rows["split"][:] == ["train"] * 36
+    identified = open_corpus(tmp_path, protocol="identification")
+    assert sorted(identified.rows["id"][:]) == sorted(corpus.rows["id"][:])
+    with pytest.raises(ConfigError, match=r"protocol='verify'; known: auto, identification"):
+        open_corpus(tmp_path, protocol="verify")
     (tmp_path / "iden_split.txt").unlink()
     with pytest.raises(CorpusError, match=r"iden_split\.txt: no such file"):
-        open_corpus(tmp_path, "voxceleb1")
+        open_corpus(tmp_path, protocol="identification")

@@ -13,6 +13,7 @@ from noisewise import audio
 from noisewise.errors import AudioError, ConfigError, CorpusError
 from noisewise.noise.level import power
 from noisewise.noise.loop import loop_to
+from noisewise.noise.recordings import Windows
 from noisewise.noise.sources import Babble, Generated, Recordings, Rooms
 from noisewise.seeding import rng
 
@@ -84,6 +85,20 @@ def test_order_on_disk_does_not_matter_and_draws_can_be_written(folder: Path) ->
     assert source.draw(rng(1), 100).any()
 
 
+def test_stretches_lie_within_one_window(folder: Path) -> None:
+    source = Recordings("r", [folder / "2.wav"], Windows(0.5, 0.75))  # 8,000 every 12,000
+    whole = audio.read(folder / "2.wav")
+    parts = np.lib.stride_tricks.sliding_window_view(whole, 6_000)
+    for i in range(20):
+        start = int((parts == source.draw(rng(i), 6_000)).all(1).argmax())
+        assert start % 12_000 <= 2_000
+    # what is longer than a window is looped
+    window = torch.from_numpy(whole[:8_000])
+    long = Recordings("r", [folder / "2.wav"], Windows(0.5, 3)).draw(rng(0), 20_000)
+    loops = [loop_to(window, 20_000, int(i)).numpy() for i in np.flatnonzero(window == long[0])]
+    assert any(np.allclose(long, loop, atol=1e-6) for loop in loops)
+
+
 def test_silent_stretches_are_drawn_again(tmp_path: Path) -> None:
     mostly = np.zeros(80_000)
     mostly[40_000:48_000] = 0.1
@@ -108,6 +123,21 @@ def test_babble_talkers_are_equally_loud_and_never_the_target(tmp_path: Path) ->
     assert seen == {0, 1, 3, 4}
     free = [tone_powers(babble.draw(rng(i), 32_000), 5)[2] for i in range(20)]
     assert max(free) > 100 * min(free)
+
+
+def test_babble_of_a_range_of_talkers_has_each_number_of_them(tmp_path: Path) -> None:
+    babble = Babble("babble", voices(tmp_path, 6, loudness=0.05), speakers=(2, 4))
+    numbers = []
+    for i in range(60):
+        powers = tone_powers(babble.draw(rng(i), 32_000, avoid="s2"), 6)
+        numbers.append(int((powers > 0.01 * powers.max()).sum()))
+    assert {number: numbers.count(number) >= 10 for number in numbers} == {
+        2: True,
+        3: True,
+        4: True,
+    }
+    same = Babble("b", babble.paths_by_speaker, speakers=(3, 3)).draw(rng(5), 9_000)
+    assert np.array_equal(same, Babble("b", babble.paths_by_speaker, 3).draw(rng(5), 9_000))
 
 
 @pytest.mark.parametrize("samples", [1, 100, 12_000, 50_000])
@@ -164,6 +194,10 @@ def test_bad_sources(tmp_path: Path) -> None:
         Babble("b", voices(tmp_path, 3))
     with pytest.raises(ConfigError, match="at least 1 speaker"):
         Babble("b", voices(tmp_path, 3), speakers=0)
+    with pytest.raises(ConfigError, match=r"got \(2, 1\)"):
+        Babble("b", voices(tmp_path, 3), speakers=(2, 1))
+    with pytest.raises(CorpusError, match=r"3 talkers .* need 4 speakers, got 3"):
+        Babble("b", voices(tmp_path, 3), speakers=(1, 3))
     with pytest.raises(CorpusError, match="speaker 'x' has no recordings"):
         Babble("b", {"x": [], "y": ["a.wav"]}, speakers=1)
     with pytest.raises(AudioError, match=r"missing\.wav: no such file"):

@@ -9,6 +9,7 @@ from noisewise.corpora.base import label_numbers, make_rows, read_row
 from noisewise.noise.sources import Generated, Recordings
 from noisewise.recipe import AugmentConfig
 from noisewise.sampling.batches import ClassBatches, ShuffledBatches
+from noisewise.sampling.pairs import PairBatches
 from noisewise.training import data as data_module
 from noisewise.training.augment import Augmenter
 from noisewise.training.data import (
@@ -50,6 +51,20 @@ def test_processes_share_a_batch_and_clips_keep_their_places(processes):
         own = [share[step] for share in shares]
         assert all(own)
         assert sorted(place for part in own for place in part) == places
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_what_belongs_together_stays_in_one_process(processes):
+    batches = PairBatches(["a", "b", "c", "d", "e"] * 4, 5, seed=0)
+    whole = list(StepSampler(batches, 0, 2))
+    shares = [list(StepSampler(batches, 0, 2, i, processes)) for i in range(processes)]
+    for step, places in enumerate(whole):
+        pairs = {(slot // 2, i) for i, share in enumerate(shares) for _, slot, _ in share[step]}
+        assert pairs == {(pair, pair % processes) for pair in range(5)}
+        assert sorted(place for share in shares for place in share[step]) == places
+    one, two = (list(StepSampler(PairBatches(["a", "a"], 1), 0, 2, i, 2)) for i in range(2))
+    assert one == two
+    assert {len(places) for places in one} == {2}
 
 
 def test_a_process_without_a_clip_takes_one_that_others_have():

@@ -123,7 +123,8 @@ class Corpus:
         nobody = datasets.Value("string")
         rows = rows.add_column("speaker", [None] * len(rows), feature=nobody)
         rows = rows.select(sorted(number for own in kept.values() for number in own))
-        labels = {**self.labels, "identity": sorted(kept)}
+        labels = {task: own for task, own in self.labels.items() if task != "speaker"}
+        labels["identity"] = sorted(kept)
         order = [*FIXED_COLUMNS, *labels]
         return replace(self, rows=rows.select_columns(order), task="identity", labels=labels)
 

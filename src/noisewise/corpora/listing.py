@@ -109,13 +109,13 @@ def subfolders(root: Path) -> list[str]:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
-def first_audio(folder: Path, limit: int = 64) -> list[str]:
+def first_audio(folder: Path, limit: int = 64, suffixes: Collection[str] = SUFFIXES) -> list[str]:
     """Names of a few audio files directly in ``folder``: a cheap sniff, in no order."""
     names: list[str] = []
     if folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _has_suffix(entry.name, SUFFIXES):
+                if _has_suffix(entry.name, suffixes):
                     names.append(entry.name)
                     if len(names) == limit:
                         break

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from noisewise.corpora.listing import list_audio
 from noisewise.errors import ConfigError
+from noisewise.noise.recordings import Windows
 from noisewise.noise.sources import NoiseSource, Recordings
 
 Items = list[tuple[str, Path]]
@@ -38,15 +39,31 @@ def pick(text: str, known: Sequence[str], option: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def count(text: str, option: str) -> int:
-    """A whole number of at least 1.
+def count(text: str, option: str) -> int | tuple[int, int]:
+    """A whole number of at least 1, or the (fewest, most) of "3-6".
 
     Raises:
         ConfigError: anything else.
     """
-    if not re.fullmatch(r"\d{1,6}", text) or int(text) < 1:
-        raise ConfigError(f"{option}={text!r} is not a whole number of at least 1")
-    return int(text)
+    found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text)
+    fewest, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= fewest <= most:
+        raise ConfigError(f"{option}={text!r} is not a whole number of at least 1, or two as 3-6")
+    return fewest if fewest == most else (fewest, most)
+
+
+def window_spec(text: str, option: str) -> Windows | None:
+    """Windows of "SECONDS/HOP", such as "5/3"; None of "".
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", text)
+    if not found:
+        raise ConfigError(f"{option}={text!r} is not SECONDS/HOP, such as 5/3")
+    return Windows(float(found[1]), float(found[2]))
 
 
 def audio_files(folder: Path, expected: str) -> list[Path]:

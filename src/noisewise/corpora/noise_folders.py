@@ -36,8 +36,9 @@ def open_noise(spec: str, speech: datasets.Dataset | None = None) -> list[NoiseS
             ``speech``, or ``PATH[@key=value,...]``. Options of all folders: ``by=class`` for a
             source a class instead of one for all, ``classes=a+b``, ``match=GLOB`` on the path
             below the folder, ``name=NAME``. ESC: ``folds=1-3``, ``subset=esc10``. MUSAN:
-            ``types=noise+music``, ``speakers=n`` voices in its babble. MS-SNSD:
-            ``split=train|test``. Plain: ``babble=n`` voices, a voice being a subfolder or file.
+            ``types=noise+music``, ``split=train|test``, ``windows=5/3``, ``speakers=n`` or
+            ``speakers=3-6`` voices in its babble. MS-SNSD: ``split=train|test``. Plain:
+            ``babble=n`` voices, a voice being a subfolder or file.
         speech: rows of a corpus, for babble.
 
     Raises:

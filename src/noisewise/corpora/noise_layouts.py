@@ -20,12 +20,14 @@ from noisewise.corpora.noise_files import (
     grouped,
     matching,
     pick,
+    window_spec,
 )
 from noisewise.corpora.room_layouts import RIRS, is_rirs, listed_files
 from noisewise.errors import CorpusError
 from noisewise.noise.sources import Babble, NoiseSource, Recordings
 
 TYPES = ("noise", "music", "speech")
+SPLITS = ("train", "test")
 _MUSAN = "MUSAN: noise/, music/ and speech/"
 _SNSD = "MS-SNSD: noise_train/ and noise_test/"
 _NONSPEECH = "Nonspeech100: n1.wav to n100.wav"
@@ -36,18 +38,28 @@ def musan(
     name: str,
     types: str = "noise+music+speech",
     speakers: str = "5",
+    split: str = "",
+    windows: str = "",
     match: str = "*",
 ) -> list[NoiseSource]:
-    """MUSAN (Snyder and others, arXiv 1510.08484): a source a type, speech as babble."""
+    """MUSAN (Snyder and others, arXiv 1510.08484): a source a type, speech as babble.
+
+    ``split`` is train (files of an even number) or test (odd), else all; ``windows`` "5/3" draws
+    from windows of 5 s every 3 s of noise and music.
+    """
+    splits = pick(split, SPLITS, "split") if split else []
+    cut = window_spec(windows, "windows")
     out: list[NoiseSource] = []
     for type_ in pick(types, TYPES, "types"):
         paths = matching(root, audio_files(root / type_, _MUSAN), match)
-        label = f"{name}-{type_}"
+        if splits:
+            paths = [path for path in paths if _musan_split(path) in splits]
+        label = f"{name}-{split}-{type_}" if split else f"{name}-{type_}"
         if type_ == "speech":
             voices = {path.stem: [path] for path in paths}
             out.append(Babble(label, voices, speakers=count(speakers, "speakers")))
         else:
-            out.append(Recordings(label, paths))
+            out.append(Recordings(label, paths, cut))
     return out
 
 
@@ -60,7 +72,7 @@ def ms_snsd(
     match: str = "*",
 ) -> list[NoiseSource]:
     """MS-SNSD (Reddy and others 2019): ``split`` train or test, else both; ``Type_<n>.wav``."""
-    splits = pick(split, ("train", "test"), "split") if split else ["train", "test"]
+    splits = pick(split, SPLITS, "split") if split else list(SPLITS)
     paths = [path for part in splits for path in audio_files(root / f"noise_{part}", _SNSD)]
     items = [(re.sub(r"_\d+$", "", path.stem), path) for path in paths]
     label = f"{name}-{split}" if split else name
@@ -121,6 +133,13 @@ def plain(
     for voice, path in chosen(root, items, classes, match):
         voices[voice].append(path)
     return [Babble(name, dict(voices), speakers=count(babble, "babble"))]
+
+
+def _musan_split(path: Path) -> str:
+    number = re.search(r"\d{4}$", path.stem)
+    if not number:
+        raise CorpusError(f"{path}: its name does not end in four digits, which split MUSAN")
+    return SPLITS[int(number[0]) % 2]
 
 
 def _nonspeech_folder(root: Path) -> Path:

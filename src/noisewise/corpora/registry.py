@@ -18,6 +18,7 @@ LAYOUTS = {
     "speech_commands": "noisewise.corpora.speech_commands",
     "librispeech_words": "noisewise.corpora.librispeech_words",
     "voxceleb1": "noisewise.corpora.voxceleb1",
+    "voxceleb2": "noisewise.corpora.voxceleb2",
     "fluent_speech_commands": "noisewise.corpora.fluent_speech_commands",
     "iemocap": "noisewise.corpora.iemocap",
     "ravdess": "noisewise.corpora.ravdess",

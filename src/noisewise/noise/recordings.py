@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from noisewise import audio
+from noisewise.errors import AudioError, ConfigError
 from noisewise.machine import memory_share
 from noisewise.noise.level import power
 
@@ -42,6 +43,39 @@ class Piece:
         return float(power(torch.tensor(self.samples), "active"))
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Recordings as if cut into windows beforehand, each window equally likely.
+
+    A recording of L seconds has floor((L - seconds) / hop) + 1 windows, one every ``hop`` seconds
+    from its start; one shorter than a window is a window as it is. Long recordings are so heard
+    more often than short ones.
+
+    Attributes:
+        seconds: length of a window.
+        hop: from the start of a window to that of the next.
+
+    Raises:
+        ConfigError: a length or hop that is not positive.
+    """
+
+    seconds: float
+    hop: float
+
+    def __post_init__(self) -> None:
+        if not (self.seconds > 0 and self.hop > 0):
+            raise ConfigError(f"windows of {self.seconds} s every {self.hop} s: must be above 0")
+
+    def count(self, path: str) -> int:
+        """How many windows the recording at ``path`` has; 1 if it cannot be read."""
+        try:
+            info = audio.info(path)
+        except AudioError:
+            return 1  # a draw of it says what is wrong
+        spare = info.frames - round(self.seconds * info.sample_rate)
+        return 1 if spare < 0 else spare // round(self.hop * info.sample_rate) + 1
+
+
 class Decoded:
     """Pieces of recordings at 16 kHz, least recently used ones dropped first.
 
@@ -51,26 +85,21 @@ class Decoded:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.held_bytes = limit_bytes, 0
-        self._pieces: OrderedDict[tuple[str, int], Piece] = OrderedDict()
+        self._pieces: OrderedDict[tuple[str, float, float | None], Piece] = OrderedDict()
         self._lock = threading.Lock()
 
-    def piece(self, path: str, number: int) -> Piece:
-        """Piece ``number`` of the recording at ``path``.
+    def piece(self, path: str, offset: float = 0.0, duration: float | None = None) -> Piece:
+        """The recording at ``path`` from ``offset``, for ``duration`` or to its end; in seconds.
 
         Raises:
             AudioError: the recording cannot be used; see `noisewise.audio.read`.
         """
-        key = (path, number)
+        key = (path, offset, duration)
         with self._lock:
             if key in self._pieces:
                 self._pieces.move_to_end(key)
                 return self._pieces[key]
-        count = pieces(path)
-        samples = audio.read(
-            path,
-            offset=number * PIECE_SECONDS,
-            duration=None if number == count - 1 else PIECE_SECONDS,
-        )
+        samples = audio.read(path, offset=offset, duration=duration)
         samples.setflags(write=False)
         piece = Piece(samples)
         with self._lock:
@@ -95,4 +124,27 @@ DECODED = Decoded(limit_bytes=memory_share(32))
 def random_piece(paths: Sequence[str | Path], rng: np.random.Generator) -> Piece:
     """A piece of one of ``paths``, each recording equally likely."""
     path = str(paths[int(rng.integers(len(paths)))])
-    return DECODED.piece(path, int(rng.integers(pieces(path))))
+    count = pieces(path)
+    number = int(rng.integers(count))
+    duration = None if number == count - 1 else PIECE_SECONDS
+    return DECODED.piece(path, number * PIECE_SECONDS, duration)
+
+
+def random_window(paths: Sequence[str | Path], windows: Windows, rng: np.random.Generator) -> Piece:
+    """A window of one of ``paths``, each window of them all equally likely.
+
+    The first call reads the headers of all recordings.
+    """
+    ends = _window_ends(tuple(map(str, paths)), windows)
+    drawn = int(rng.integers(ends[-1]))
+    place = int(np.searchsorted(ends, drawn, side="right"))
+    path = str(paths[place])
+    number = drawn - int(ends[place - 1] if place else 0)
+    duration = min(windows.seconds, audio.info(path).seconds)
+    return DECODED.piece(path, number * windows.hop, duration)
+
+
+@lru_cache(maxsize=64)
+def _window_ends(paths: tuple[str, ...], windows: Windows) -> np.ndarray:
+    """(paths,) windows of each recording and all before it."""
+    return np.cumsum([windows.count(path) for path in paths])

@@ -13,7 +13,13 @@ import torch
 from noisewise.errors import AudioError, ConfigError, CorpusError
 from noisewise.noise.generate import GENERATORS, generate
 from noisewise.noise.loop import loop_to
-from noisewise.noise.recordings import Piece, mean_square, random_piece
+from noisewise.noise.recordings import (
+    Piece,
+    Windows,
+    mean_square,
+    random_piece,
+    random_window,
+)
 
 _TRIES = 20
 _QUIET = 1e-4
@@ -75,6 +81,7 @@ class Recordings:
     Attributes:
         name: what tables and conditions call it.
         paths: audio files, sorted and distinct whatever was given.
+        windows: draw windows of the recordings, each equally likely, and cut from or loop those.
 
     Raises:
         CorpusError: no paths.
@@ -82,6 +89,7 @@ class Recordings:
 
     name: str
     paths: Sequence[str | Path]
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", _sorted(self.paths, f"noise {self.name!r}"))
@@ -95,7 +103,11 @@ class Recordings:
             AudioError: an unusable recording, or nothing but silence in 20 tries.
         """
         for _ in range(_TRIES):
-            piece = random_piece(self.paths, rng)
+            piece = (
+                random_piece(self.paths, rng)
+                if self.windows is None
+                else random_window(self.paths, self.windows, rng)
+            )
             stretch = _cut(piece.samples, samples, rng)
             if mean_square(stretch) > _QUIET * piece.mean_square:
                 return stretch
@@ -112,24 +124,25 @@ class Babble:
     Attributes:
         name: what tables and conditions call it.
         paths_by_speaker: audio files of each speaker, sorted and distinct whatever was given.
-        speakers: how many talk at a time.
+        speakers: how many talk at a time; of (fewest, most) each number is equally likely.
 
     Raises:
-        ConfigError: ``speakers`` below 1.
+        ConfigError: ``speakers`` below 1, or fewest above most.
         CorpusError: fewer than ``speakers + 1`` speakers, or a speaker without recordings.
     """
 
     name: str
     paths_by_speaker: Mapping[str, Sequence[str | Path]] = field(hash=False)
-    speakers: int = 6
+    speakers: int | tuple[int, int] = 6
 
     def __post_init__(self) -> None:
-        if self.speakers < 1:
+        fewest, most = self._range
+        if not 1 <= fewest <= most:
             raise ConfigError(f"babble needs at least 1 speaker, got {self.speakers}")
-        if len(self.paths_by_speaker) <= self.speakers:
+        if len(self.paths_by_speaker) <= most:
             raise CorpusError(
-                f"babble {self.name!r}: {self.speakers} talkers besides the speaker of a clip need "
-                f"{self.speakers + 1} speakers, got {len(self.paths_by_speaker)}; "
+                f"babble {self.name!r}: {most} talkers besides the speaker of a clip need "
+                f"{most + 1} speakers, got {len(self.paths_by_speaker)}; "
                 "babble@speakers=n asks for fewer"
             )
         by_speaker = {
@@ -137,6 +150,10 @@ class Babble:
             for speaker, paths in sorted(self.paths_by_speaker.items())
         }
         object.__setattr__(self, "paths_by_speaker", by_speaker)
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        return (self.speakers,) * 2 if isinstance(self.speakers, int) else self.speakers
 
     def draw(
         self, rng: np.random.Generator, samples: int, *, avoid: str | None = None
@@ -147,8 +164,10 @@ class Babble:
             AudioError: an unusable recording, or nothing but silence.
         """
         others = [speaker for speaker in self.paths_by_speaker if speaker != avoid]
+        fewest, most = self._range
         for _ in range(_TRIES):
-            talkers = rng.choice(len(others), self.speakers, replace=False)
+            count = most if fewest == most else int(rng.integers(fewest, most + 1))
+            talkers = rng.choice(len(others), count, replace=False)
             voices = [self._voice(others[talker], rng, samples) for talker in talkers]
             total: np.ndarray = np.stack(voices).sum(axis=0)
             # voices are levelled to a mean square of 1 while active

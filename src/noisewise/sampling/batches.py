@@ -37,6 +37,8 @@ class ShuffledBatches:
         (3, [0, 1, 2, 3, 4])
     """
 
+    group = 1
+
     def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
         if n_rows < 1 or batch_size < 1:
             raise ConfigError(
@@ -44,7 +46,7 @@ class ShuffledBatches:
             )
         self.n_rows, self.batch_size, self.seed = n_rows, batch_size, seed
         self.steps_per_epoch = -(-n_rows // batch_size)
-        self._walk = _Walk(seed, np.arange(n_rows))
+        self._walk = Walk(seed, np.arange(n_rows))
 
     def batch(self, step: int) -> list[int]:
         """Row indices of the batch of a step (counted from 0 over the whole training)."""
@@ -75,6 +77,8 @@ class DurationBatches:
         (3, [1, 1, 3])
     """
 
+    group = 1
+
     def __init__(
         self, durations: Sequence[float], seconds: float, seed: int, groups: int = 16
     ) -> None:
@@ -86,20 +90,20 @@ class DurationBatches:
         self.seed = seed
         order = np.argsort(np.asarray(durations), kind="stable")
         sorted_ = np.asarray(durations)[order]
-        self._walks: list[_Walk] = []
+        self._walks: list[Walk] = []
         self._runs: list[tuple[int, int, int]] = []
         for number, part in enumerate(np.array_split(np.arange(len(order)), groups)):
             if not len(part):
                 continue
             size = max(1, int(seconds / max(float(sorted_[part[-1]]), 1e-3)))
             place = len(self._walks)
-            self._walks.append(_Walk(seed, order[part], "duration", str(number)))
+            self._walks.append(Walk(seed, order[part], "duration", str(number)))
             # as even as possible, so that no batch is a tiny remainder
             count = -(-len(part) // size)
             edges = [i * len(part) // count for i in range(count + 1)]
             self._runs += [(place, a, b) for a, b in pairwise(edges)]
         self.steps_per_epoch = len(self._runs)
-        self._order = _Walk(seed, np.arange(len(self._runs)), "runs")
+        self._order = Walk(seed, np.arange(len(self._runs)), "runs")
 
     def batch(self, step: int) -> list[int]:
         """Row indices of the batch of a step (counted from 0 over the whole training)."""
@@ -145,6 +149,8 @@ class ClassBatches:
         >>> len(rows), len({labels[row] for row in rows}), rows == batches.batch(7)
         (6, 2, True)
     """
+
+    group = 1
 
     def __init__(
         self,
@@ -195,7 +201,7 @@ class ClassBatches:
             near = neighbours(self.names, self.classes + 3, homophones=homophones)
         self._picker = ClassPicker(counts, self.classes, mixture, near)
         self._walks = [
-            _Walk(seed, rows, name) for name, rows in zip(self.names, members, strict=True)
+            Walk(seed, rows, name) for name, rows in zip(self.names, members, strict=True)
         ]
 
     def batch(self, step: int) -> list[int]:
@@ -203,14 +209,14 @@ class ClassBatches:
         picked = self._picker.pick(rng(self.seed, "classes", step))
         return [int(row) for number in picked for row in self._hand(self._walks[number], step)]
 
-    def _hand(self, walk: _Walk, step: int) -> np.ndarray:
+    def _hand(self, walk: Walk, step: int) -> np.ndarray:
         cycle, hand = divmod(step, max(1, walk.size // self.per_class))
         start = hand * self.per_class
         # a scarce class has one hand a cycle: its shuffled clips, over and over
         return walk.rows(cycle).take(range(start, start + self.per_class), mode="wrap")
 
 
-class _Walk:
+class Walk:
     """Rows in an order that is drawn anew each cycle; keeps the latest order, which saves time."""
 
     def __init__(self, seed: int, rows: np.ndarray, *keys: str) -> None:

@@ -25,7 +25,13 @@ Place = tuple[int, int, int]
 
 
 class Batches(Protocol):
-    """A sampler that knows the rows of any step without having seen the steps before."""
+    """A sampler that knows the rows of any step without having seen the steps before.
+
+    Attributes:
+        group: so many consecutive rows belong together, and stay in one process.
+    """
+
+    group: int
 
     def batch(self, step: int) -> list[int]:
         """Row numbers of the batch of ``step``."""
@@ -118,8 +124,8 @@ class TrainingClips(Dataset[Any]):
 class StepSampler(Sampler[list[Place]]):
     """The batches of steps ``start`` to ``stop`` (not included), or one process' share of them.
 
-    Clip i of a batch goes to process i modulo their number and keeps its place, on which its
-    draws depend.
+    Group i of a batch (for most samplers: clip i) goes to process i modulo their number. A clip
+    keeps its place in the whole batch, on which its draws depend.
     """
 
     def __init__(
@@ -129,10 +135,13 @@ class StepSampler(Sampler[list[Place]]):
         self.process, self.processes = process, processes
 
     def __iter__(self) -> Iterator[list[Place]]:
+        size = self.batches.group
         for step in range(self.start, self.stop):
             places = [(step, slot, row) for slot, row in enumerate(self.batches.batch(step))]
-            # a batch with fewer clips than processes: some take one that others have too
-            yield places[self.process :: self.processes] or places[:1]
+            groups = [places[i : i + size] for i in range(0, len(places), size)]
+            # a batch with fewer groups than processes: some take one that others have too
+            own = groups[self.process :: self.processes] or groups[:1]
+            yield [place for group in own for place in group]
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -19,6 +19,7 @@ TITLES = {
     "bench_embedding": "Self-supervised frames to pooled vector",
     "bench_pooling": "Poolings",
     "bench_small": "noisewise-small on one core",
+    "bench_scoring": "Scoring speaker verification",
 }
 
 

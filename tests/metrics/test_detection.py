@@ -8,17 +8,22 @@ from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
 from noisewise.metrics.detection import (
+    Detection,
     auc,
+    bayes_threshold,
     det_points,
+    detection_cost_at,
     eer,
     false_accept,
     false_reject,
+    min_dcf,
     threshold_at_far,
 )
 from noisewise.seeding import rng
 
 # few distinct values, so that most lists have ties
 scores = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=15)
+priors = st.sampled_from([0.001, 0.01, 0.5, 0.9])
 floats = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=15)
 
 
@@ -83,6 +88,60 @@ def test_eer_of_two_gaussians():
     assert eer(targets, impostors) == pytest.approx(0.1587, abs=2e-3)  # Phi(-1)
 
 
+def test_eer_equals_the_root_on_the_interpolated_roc():
+    # as speaker verification usually computes it: 1 - x = ROC(x)
+    from scipy.interpolate import interp1d
+    from scipy.optimize import brentq
+
+    targets, impostors = rng(2).normal(1, 1, 300).round(1), rng(3).normal(0, 1, 700).round(1)
+    labels, values = np.repeat([1, 0], [300, 700]), np.concatenate([targets, impostors])
+    far, hits, _ = sklearn.metrics.roc_curve(labels, values, drop_intermediate=False)
+    root = brentq(lambda x: 1 - x - interp1d(far, hits)(x), 0, 1)
+    assert eer(targets, impostors) == pytest.approx(root, abs=1e-9)
+
+
+@given(scores, scores, priors, st.sampled_from([1, 10]), st.sampled_from([1, 5]))
+def test_min_dcf_is_the_least_cost_of_any_threshold(targets, impostors, p_target, c_miss, c_fa):
+    costs = []
+    for threshold in [np.inf, *targets, *impostors]:
+        missed = np.mean([score < threshold for score in targets])
+        accepted = np.mean([score >= threshold for score in impostors])
+        costs.append(c_miss * p_target * missed + c_fa * (1 - p_target) * accepted)
+    trivial = min(c_miss * p_target, c_fa * (1 - p_target))
+    least = min_dcf(targets, impostors, p_target, c_miss, c_fa)
+    assert least == pytest.approx(min(costs) / trivial)
+    assert 0 <= least <= 1
+    assert Detection.of(targets, impostors).min_dcf(p_target, c_miss, c_fa) == least
+    for threshold, cost in zip([np.inf, *targets, *impostors], costs, strict=True):
+        actual = detection_cost_at(targets, impostors, threshold, p_target, c_miss, c_fa)
+        assert actual == pytest.approx(cost / trivial)
+        assert actual >= least
+
+
+@pytest.mark.parametrize("p_target", [0.01, 0.05, 0.5])
+def test_bayes_threshold_is_the_best_for_true_ratios(p_target):
+    targets, impostors = (2 * rng(k).normal(m, 1, 200_000) - 2 for k, m in ((0, 2), (1, 0)))
+    actual = detection_cost_at(targets, impostors, bayes_threshold(p_target), p_target)
+    assert actual == pytest.approx(min_dcf(targets, impostors, p_target), abs=0.01)
+
+
+def test_single_and_double_precision_may_be_mixed():
+    single = np.array([0.1, 0.7], dtype=np.float32)  # just above 0.1, just below 0.7
+    accepts, rejects = det_points(single, [0.1, 0.7])
+    assert accepts.tolist() == [0, 0.5, 0.5, 0.5, 1]
+    assert rejects.tolist() == [1, 1, 0.5, 0, 0]
+
+
+@given(floats, floats)
+def test_one_sort_gives_all_metrics(targets, impostors):
+    found = Detection.of(targets, impostors)
+    assert found.eer() == eer(targets, impostors)
+    assert found.min_dcf() == min_dcf(targets, impostors)
+    accepts, rejects = det_points(targets, impostors)
+    assert found.false_accepts.tolist() == accepts.tolist()
+    assert found.false_rejects.tolist() == rejects.tolist()
+
+
 @given(floats, st.floats(0, 1), st.booleans())
 def test_threshold_keeps_its_promise_and_is_the_smallest(impostors, far, single):
     values = np.array(impostors, dtype=np.float32 if single else np.float64)
@@ -117,7 +176,7 @@ def test_scores_of_minus_infinity_are_never_accepted():
     assert det_points([0.7], impostors)[0].tolist() == [0, 0, 0.25, 1]
 
 
-@pytest.mark.parametrize("function", [det_points, eer, auc])
+@pytest.mark.parametrize("function", [det_points, eer, auc, min_dcf, Detection.of])
 def test_bad_scores_are_named(function):
     with pytest.raises(ConfigError, match="target"):
         function([], [1.0])
@@ -131,3 +190,23 @@ def test_bad_scores_are_named(function):
 def test_bad_rates_are_named(far):
     with pytest.raises(ConfigError, match="between 0 and 1"):
         threshold_at_far([1.0], far)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"p_target": 0}, "p_target"),
+        ({"p_target": 1}, "p_target"),
+        ({"p_target": np.nan}, "p_target"),
+        ({"c_miss": 0}, "c_miss=0"),
+        ({"c_fa": np.inf}, "c_fa=inf"),
+    ],
+)
+def test_bad_costs_are_named(options, message):
+    for call in (
+        lambda: min_dcf([1.0], [0.0], **options),
+        lambda: detection_cost_at([1.0], [0.0], 0.5, **options),
+        lambda: bayes_threshold(**options),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            call()

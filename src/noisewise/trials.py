@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,3 +161,19 @@ def _rows(path: Path) -> Iterator[tuple[bool | None, str, str]]:
         if width == 3 and words[0] not in ("0", "1"):
             raise CorpusError(f"{where}: the label must be 0 or 1, got {words[0][:80]!r}")
         yield (words[0] == "1" if width == 3 else None), words[-2], words[-1]
+
+
+def usable_trials(trials: Trials, names: Container[str]) -> Trials | None:
+    """The trials whose utterances are both among ``names``; None without a target or impostor.
+
+    Raises:
+        ConfigError: the trials have no labels.
+    """
+    have = np.array([name in names for name in trials.names])
+    kept = have[trials.enrol] & have[trials.test]
+    if not all(side.any() for side in trials.split(kept)):
+        return None
+    if have.all():
+        return trials
+    rows = zip(trials.labels.tolist(), trials.pairs(), kept, strict=True)  # type: ignore[union-attr]
+    return Trials.of((label, *pair) for label, pair, usable in rows if usable)

@@ -20,7 +20,11 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
         "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
     },
-    "backend": {"pooled": "noisewise.backend.pooled:PooledEmbedding"},
+    "backend": {
+        "pooled": "noisewise.backend.pooled:PooledEmbedding",
+        "layer_statistics": "noisewise.backend.layer_statistics:LayerStatistics",
+        "ecapa": "noisewise.backend.ecapa:ECAPABackend",
+    },
     "pooling": {
         "average": "noisewise.pooling.average:AveragePool",
         "statistics": "noisewise.pooling.average:StatisticsPool",

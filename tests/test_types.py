@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisewise.types import Frames, Waves, length_mask
+from noisewise.types import Frames, Waves, length_mask, wide
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6))
@@ -41,3 +41,10 @@ def test_frames_move_with_all_their_parts():
     coded = Frames(frames.values, frames.lengths, torch.zeros(2, 4, 1, dtype=torch.int64))
     for part in (moved.values, moved.lengths, coded.to("meta").codes):
         assert part.device.type == "meta"
+
+
+def test_wide_is_float32_and_keeps_float64():
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
+        assert wide(torch.ones(2, dtype=kind)).dtype == torch.float32
+    double = torch.ones(2, dtype=torch.float64)
+    assert wide(double) is double

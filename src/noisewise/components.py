@@ -20,7 +20,11 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
         "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
     },
-    "backend": {"pooled": "noisewise.backend.pooled:PooledEmbedding"},
+    "backend": {
+        "pooled": "noisewise.backend.pooled:PooledEmbedding",
+        "layer_statistics": "noisewise.backend.layer_statistics:LayerStatistics",
+        "ecapa": "noisewise.backend.ecapa:ECAPABackend",
+    },
     "pooling": {
         "average": "noisewise.pooling.average:AveragePool",
         "statistics": "noisewise.pooling.average:StatisticsPool",
@@ -38,7 +42,10 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "channel_attentive": "noisewise.pooling.attention:ChannelAttentivePool",
         "one_hot_attentive": "noisewise.pooling.attention:OneHotAttentivePool",
     },
-    "head": {"linear": "noisewise.backend.heads:LinearHead"},
+    "head": {
+        "linear": "noisewise.backend.heads:LinearHead",
+        "cosine": "noisewise.backend.heads:CosineHead",
+    },
     "batches": {
         "classes": "noisewise.sampling.batches:ClassBatches",
         "durations": "noisewise.sampling.batches:DurationBatches",
@@ -49,6 +56,9 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "cross_entropy": "noisewise.training.objective:CrossEntropyTerm",
         "triplet": "noisewise.training.objective:TripletTerm",
         "distill": "noisewise.training.objective:DistillTerm",
+        "hint": "noisewise.training.speaker_terms:HintTerm",
+        "angular_prototypical": "noisewise.training.speaker_terms:AngularPrototypicalTerm",
+        "margin_softmax": "noisewise.training.speaker_terms:MarginSoftmaxTerm",
         "masked_units": "noisewise.training.masked_terms:MaskedUnitsTerm",
         "self_distillation": "noisewise.training.masked_terms:SelfDistillationTerm",
         "contrastive": "noisewise.training.masked_terms:ContrastiveTerm",

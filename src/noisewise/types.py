@@ -82,3 +82,8 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     [[1, 0, 0], [1, 1, 1]]
     """
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def wide(x: Tensor) -> Tensor:
+    """``x`` in float32, or as it is in float64: for sums and losses under 16-bit autocast."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -13,6 +13,8 @@ from noisewise.pooling.attention import (
     ChannelAttentivePool,
     OneHotAttentivePool,
     SelfAttentivePool,
+    own_softmax,
+    weighted_statistics,
 )
 from noisewise.seeding import torch_rng
 
@@ -111,3 +113,18 @@ def test_refusals():
         OneHotAttentivePool(6, (5, 2))(values, lengths, codes.fill_(3))
     with pytest.raises(ConfigError, match="1 to 6 groups"):
         OneHotAttentivePool(6, ())
+
+
+@given(n=st.integers(1, 8), channels=st.sampled_from([1, 3]), floor=st.sampled_from([1e-5, 0.5]))
+def test_statistics_under_weights_are_those_of_their_distribution(n, channels, floor):
+    values = torch.randn(1, n + 2, 3, generator=torch_rng(0, n)).double()
+    lengths = torch.tensor([n])
+    scores = torch.randn(1, n + 2, channels, generator=torch_rng(1, n)).double()
+    weights = own_softmax(scores, lengths)
+    assert weights.dtype == torch.float64
+    assert not weights[0, n:].any()
+    found = weighted_statistics(values, weights, lengths, floor)[0]
+    mean = (weights * values)[0, :n].sum(0)
+    second = (weights * values.square())[0, :n].sum(0)
+    deviation = (second - mean.square()).clamp(min=floor**2).sqrt()
+    torch.testing.assert_close(found, torch.cat([mean, deviation]), atol=1e-7, rtol=0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+from noisewise.types import wide
 
 
 class LinearHead(nn.Module):
@@ -26,3 +29,23 @@ class LinearHead(nn.Module):
         """(batch, dim) -> logits (batch, classes)."""
         logits: Tensor = self.linear(self.activation(self.scale * embedding))
         return logits
+
+
+class CosineHead(nn.Module):
+    """Cosine of an embedding to a learnt vector for each class, for `margin_softmax`.
+
+    Args:
+        dim: size of the embedding.
+        classes: number of classes.
+    """
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, dim))
+        nn.init.xavier_normal_(self.weight)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, dim) of any length -> (batch, classes), in float32 or float64."""
+        with torch.autocast(embedding.device.type, enabled=False):
+            x = nn.functional.normalize(wide(embedding), dim=1)
+            return x @ nn.functional.normalize(self.weight.to(x.dtype), dim=1).T

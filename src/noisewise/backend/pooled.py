@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from noisewise.backend.layers import layer_weights, mixed_layers
 from noisewise.components import build
 from noisewise.pooling.base import Pooling
 from noisewise.types import Frames
@@ -36,7 +36,7 @@ class PooledEmbedding(nn.Module):
         mix: bool = False,
     ) -> None:
         super().__init__()
-        self.mix = nn.Parameter(torch.zeros(layers)) if mix else None
+        self.mix = layer_weights(layers) if mix else None
         spec = {"name": pooling} if isinstance(pooling, str) else pooling
         self.pooling: Pooling = build("pooling", spec, dim=dim)
         self.projection = nn.Linear(self.pooling.dim, projection) if projection else nn.Identity()
@@ -44,9 +44,8 @@ class PooledEmbedding(nn.Module):
 
     def forward(self, frames: Frames) -> Tensor:
         """(batch, dim) float32 embeddings of unit Euclidean length."""
-        values = frames.values[-1].float()
-        if self.mix is not None:
-            values = torch.einsum("l,lbtd->btd", self.mix.softmax(0), frames.values.float())
-        pooled = self.pooling(values, frames.lengths, frames.codes)
+        values = frames.values
+        own = values[-1].float() if self.mix is None else mixed_layers(values, self.mix)
+        pooled = self.pooling(own, frames.lengths, frames.codes)
         # autocast would leave the projection in 16 bits
         return nn.functional.normalize(self.projection(pooled).float(), dim=1)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from noisewise.errors import ConfigError
+from noisewise.types import wide
 
 MININGS = ("random", "hardest", "semihard", "all", "all-semihard")
 
@@ -109,7 +110,7 @@ def triplet_loss(
             f"{tuple(embeddings.shape)} and {tuple(labels.shape)}"
         )
     with torch.autocast(embeddings.device.type, enabled=False):
-        x = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+        x = wide(embeddings)
         with torch.no_grad():
             distance = _relative_distances(x)
             members, valid = _classmates(labels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from noisewise.errors import ConfigError
 from noisewise.pooling.average import MIN_STD
 from noisewise.pooling.base import Pooling, WeightedPooling, checked_codes, weighted_mean
-from noisewise.types import length_mask
+from noisewise.types import length_mask, wide
 
 
 class SelfAttentivePool(WeightedPooling):
@@ -29,7 +29,7 @@ class SelfAttentivePool(WeightedPooling):
     def weights(self, values: Tensor, lengths: Tensor, codes: Tensor | None = None) -> Tensor:
         """See `WeightedPooling.weights`."""
         scores = self.score(torch.tanh(self.hidden(values)))[..., 0]
-        return _own_softmax(scores, lengths)
+        return own_softmax(scores, lengths)
 
 
 class AttentiveStatisticsPool(SelfAttentivePool):
@@ -46,7 +46,7 @@ class AttentiveStatisticsPool(SelfAttentivePool):
     def forward(self, values: Tensor, lengths: Tensor, codes: Tensor | None = None) -> Tensor:
         """See `Pooling.forward`."""
         weights = self.weights(values, lengths)[:, :, None]
-        return _weighted_statistics(values, weights, lengths)
+        return weighted_statistics(values, weights, lengths)
 
 
 class ChannelAttentivePool(Pooling):
@@ -68,7 +68,7 @@ class ChannelAttentivePool(Pooling):
     def forward(self, values: Tensor, lengths: Tensor, codes: Tensor | None = None) -> Tensor:
         """See `Pooling.forward`."""
         scores = self.score(torch.tanh(self.hidden(values)))
-        return _weighted_statistics(values, _own_softmax(scores, lengths), lengths)
+        return weighted_statistics(values, own_softmax(scores, lengths), lengths)
 
 
 class OneHotAttentivePool(WeightedPooling):
@@ -129,15 +129,30 @@ class OneHotAttentivePool(WeightedPooling):
         return weights
 
 
-def _own_softmax(scores: Tensor, lengths: Tensor) -> Tensor:
-    """Softmax over the own frames of (batch, frames) or (batch, frames, channels) scores."""
+def own_softmax(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Softmax over the own frames of (batch, frames) or (batch, frames, channels) scores.
+
+    In float32 or, if the scores are, float64; zero beyond each clip's length.
+    """
     own = length_mask(lengths, scores.shape[1])
     own = own[..., None] if scores.ndim == 3 else own
-    return scores.float().masked_fill(~own, -torch.inf).softmax(1)
+    return wide(scores).masked_fill(~own, -torch.inf).softmax(1)
 
 
-def _weighted_statistics(values: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
-    """Mean and deviation of (batch, frames, dim) under weights that sum to 1 over frames."""
+def weighted_statistics(
+    values: Tensor, weights: Tensor, lengths: Tensor, min_std: float = MIN_STD
+) -> Tensor:
+    """Mean and standard deviation of frames under weights that sum to 1 over frames.
+
+    Args:
+        values: (batch, frames, dim).
+        weights: (batch, frames, dim), or 1 in place of dim.
+        lengths: (batch,) frames of each clip.
+        min_std: floor of the deviation.
+
+    Returns:
+        (batch, 2 dim).
+    """
     if weights.shape[2] == 1:
         mean = weighted_mean(values, weights[..., 0], lengths)
         square = weighted_mean((values - mean[:, None]).square(), weights[..., 0], lengths)
@@ -146,4 +161,4 @@ def _weighted_statistics(values: Tensor, weights: Tensor, lengths: Tensor) -> Te
         values = values.masked_fill(~own, 0)
         mean = (weights * values).sum(1)
         square = (weights * (values - mean[:, None]).square()).sum(1)
-    return torch.cat([mean, square.clamp(min=MIN_STD**2).sqrt()], dim=1)
+    return torch.cat([mean, square.clamp(min=min_std**2).sqrt()], dim=1)

@@ -12,7 +12,7 @@ from noisewise.components import Spec, build
 from noisewise.errors import ConfigError
 from noisewise.losses.angular_prototypical import ExtendedAngularPrototypical
 from noisewise.losses.hint import hint_loss
-from noisewise.losses.margin_softmax import margin_softmax
+from noisewise.losses.margin_softmax import check_margins, margin_softmax
 from noisewise.model import Output, SpeechModel
 from noisewise.training.objective import Batch, Term
 from noisewise.types import Frames
@@ -135,12 +135,8 @@ class MarginSoftmaxTerm(Term):
         counts: Sequence[int] = (),
     ) -> None:
         super().__init__(weight)
-        self.options = {
-            "margin": margin,
-            "scale": scale,
-            "inter_top_k": inter_top_k,
-            "inter_margin": inter_margin,
-        }
+        self.options = (margin, scale, inter_top_k, inter_margin)
+        check_margins(*self.options)
         self.class_weights: Tensor | None = None
         if balanced and len(counts):
             own = torch.tensor(counts, dtype=torch.float32).clamp(min=1)
@@ -154,12 +150,7 @@ class MarginSoftmaxTerm(Term):
             raise ConfigError("margin_softmax needs a cosine head: set model.head in the recipe")
         cosines = output.logits["label"]
         weights = self.class_weights
-        loss = margin_softmax(
-            cosines,
-            batch.labels,
-            class_weights=None if weights is None else weights.to(cosines.device),
-            **self.options,
-        )
+        loss = margin_softmax(cosines, batch.labels, *self.options, class_weights=weights)
         right = (cosines.argmax(1) == batch.labels).float().mean()
         return loss, {"train_accuracy": float(right)}
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noisewise.features import LogMel
+from noisewise.masking import average_pool
 from noisewise.seeding import rng
 from noisewise.types import SAMPLE_RATE, Frames, Waves
 from noisewise.upstream.folding import fold
-from noisewise.upstream.masking import average_pool
 from noisewise.upstream.res import ResEncoder
 
 Precision = Literal["int8", "bf16"]

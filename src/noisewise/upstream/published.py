@@ -1,9 +1,7 @@
 """Published keyword encoders: the authors' checkpoint files as our state dicts.
 
 Reads the Res8 and Res15 checkpoints of Vygon and Mikhaylovskiy (arXiv 2101.04792): an ordered
-dictionary of tensors named ``conv0.weight``, ``bn1.running_mean``, ... The file is a pickle, so
-it is read with torch's restricted unpickler, which builds tensors and nothing else, and every
-name, shape and value is checked before it is used.
+dictionary of tensors named ``conv0.weight``, ``bn1.running_mean``, ...
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from noisewise.errors import BundleError
+from noisewise.published_tensors import matched_tensors, read_tensors
 from noisewise.upstream.res import Res8, Res15, ResEncoder
 
 _BY_LAYERS: dict[int, tuple[str, type[Res8] | type[Res15]]] = {
@@ -34,7 +33,7 @@ def read_triplet_kws(file: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
         BundleError: the file is missing, is not a dictionary of tensors, or holds other names,
             shapes or values than such an encoder; nothing in it is executed.
     """
-    theirs = _load(Path(file))
+    theirs = read_tensors(file)
     layers = sum(name.startswith("conv") for name in theirs)
     first = theirs.get("conv0.weight")
     if layers not in _BY_LAYERS or first is None or first.dim() != 4:
@@ -45,55 +44,17 @@ def read_triplet_kws(file: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
     name, build = _BY_LAYERS[layers]
     with torch.device("meta"):
         encoder = build(maps=first.shape[0])
-    state = {
-        ours: _checked(file, published, theirs, expected)
-        for ours, published, expected in _names(encoder)
-    }
-    unknown = theirs.keys() - {published for _, published, _ in _names(encoder)}
-    if unknown:
-        raise BundleError(f"{file}: unexpected tensors: {', '.join(sorted(unknown)[:5])}")
+    state = matched_tensors(file, theirs, _names(encoder))
     if name == "res8":
         state = {k: v.transpose(2, 3) if v.dim() == 4 else v for k, v in state.items()}
     return {"name": name, "maps": encoder.dim}, {k: v.contiguous() for k, v in state.items()}
 
 
-def _load(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise BundleError(f"{file}: no such file")
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile or broken file makes the reader raise
-        raise BundleError(
-            f"{file}: not a plain dictionary of tensors ({type(error).__name__}); it was not opened"
-        ) from error
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
-        raise BundleError(f"{file}: expected a dictionary of named tensors")
-    return content
-
-
-def _names(encoder: ResEncoder) -> list[tuple[str, str, Tensor]]:
-    """(our name, their name, tensor of the expected shape) of everything in the state dict."""
-    rows = []
+def _names(encoder: ResEncoder) -> dict[str, tuple[str, Tensor]]:
+    """Our name -> their name, tensor of the expected shape; everything in the state dict."""
+    names = {}
     for ours, tensor in encoder.state_dict().items():
         kind, number, field = ours.split(".")
         theirs = f"conv{number}" if kind == "convs" else f"bn{int(number) + 1}"
-        rows.append((ours, f"{theirs}.{field}", tensor))
-    return rows
-
-
-def _checked(file: str | Path, name: str, theirs: dict[str, Tensor], expected: Tensor) -> Tensor:
-    if name not in theirs:
-        raise BundleError(f"{file}: {name} is missing")
-    tensor = theirs[name]
-    if tensor.shape != expected.shape or tensor.is_floating_point() != expected.is_floating_point():
-        raise BundleError(
-            f"{file}: {name} is {tensor.dtype} {tuple(tensor.shape)}, "
-            f"expected {expected.dtype} {tuple(expected.shape)}"
-        )
-    tensor = tensor.detach().to(expected.dtype)
-    negative = name.endswith("running_var") and bool((tensor < 0).any())
-    if not torch.isfinite(tensor).all() or negative:
-        raise BundleError(f"{file}: {name} holds values that no trained encoder has")
-    return tensor
+        names[ours] = f"{theirs}.{field}", tensor
+    return names

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noisewise.errors import ConfigError
+from noisewise.masking import batch_norm, crop, frame_mask, zero_outside
 from noisewise.types import Frames
-from noisewise.upstream.masking import batch_norm, crop, frame_mask, zero_outside
 
 # (filters, kernel) of the residual blocks between the strided first and the dilated last one.
 _RESIDUAL = [(256, 33), (256, 39), (256, 39), (512, 51), (512, 51), (512, 63), (512, 75)]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noisewise.errors import ConfigError
+from noisewise.masking import batch_norm, crop, fill_windows, frame_mask, zero_outside
 from noisewise.types import Frames
-from noisewise.upstream.masking import batch_norm, crop, fill_windows, frame_mask, zero_outside
 
 _CHANNELS_LAST = 16
 """Maps must be a multiple of this for channels-last order: with 24 or 45 maps the bf16 gradients

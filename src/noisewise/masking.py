@@ -1,4 +1,4 @@
-"""What keeps a clip's frames independent of its batch mates: masks, pooling and batch norm.
+"""What keeps a clip's frames independent of its batch mates: masks, statistics, norms, pooling.
 
 All functions take features with time last, (batch, ..., frames). A mask of None says that every
 clip fills the batch, which is the fast path; batches of unequal clips carry a (batch, frames)
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from noisewise.types import length_mask
+from noisewise.types import length_mask, wide
 
 
 def frame_mask(lengths: Tensor, size: int) -> Tensor | None:
@@ -42,6 +42,53 @@ def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
         return x
     # twice as fast on CPUs as masked_fill
     return torch.where(mask.reshape(mask.shape[0], *[1] * (x.dim() - 2), mask.shape[1]), x, 0)
+
+
+def own_mean(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over each clip's own frames: (batch, channels, frames) -> (batch, channels, 1).
+
+    >>> own_mean(torch.tensor([[[1.0, 3.0, 99.0]]]), torch.tensor([[True, True, False]])).tolist()
+    [[[2.0]]]
+    """
+    return zero_outside(wide(x), mask).sum(-1, keepdim=True) / _own_count(x, mask)
+
+
+def own_moments(x: Tensor, mask: Tensor | None, unbiased: bool) -> tuple[Tensor, Tensor]:
+    """Mean and variance over each clip's own frames.
+
+    Args:
+        x: (batch, channels, frames).
+        mask: (batch, frames) bool, or None.
+        unbiased: divide by frames - 1, not frames; the variance of a single frame is 0.
+
+    Returns:
+        Two of (batch, channels, 1), in float32 or, if ``x`` is, float64.
+    """
+    mean = own_mean(x, mask)
+    squares = zero_outside(x - mean, mask).square().sum(-1, keepdim=True)
+    count = _own_count(x, mask)
+    return mean, squares / (count - int(unbiased)).clamp(min=1)
+
+
+def instance_norm(x: Tensor, mask: Tensor | None, eps: float = 1e-5) -> Tensor:
+    """Each channel of each clip to mean 0 and variance 1 over the clip's own frames.
+
+    Without a mask it is `torch.nn.InstanceNorm1d` (arXiv 1607.08022), in float32 or float64.
+
+    Args:
+        x: (batch, channels, frames).
+        mask: (batch, frames) bool, or None; the result is zero outside it.
+        eps: added to the variance.
+    """
+    mean, variance = own_moments(x, mask, unbiased=False)
+    return zero_outside((x - mean) * (variance + eps).rsqrt(), mask)
+
+
+def _own_count(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(batch or 1, 1, 1) own frames of each clip."""
+    if mask is None:
+        return torch.full((1, 1, 1), x.shape[-1], device=x.device)
+    return mask.sum(1)[:, None, None]
 
 
 def batch_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:

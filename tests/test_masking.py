@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from noisewise.upstream.masking import average_pool, batch_norm, crop, frame_mask, zero_outside
+from noisewise.masking import (
+    average_pool,
+    batch_norm,
+    crop,
+    frame_mask,
+    instance_norm,
+    own_mean,
+    own_moments,
+    zero_outside,
+)
+from noisewise.seeding import torch_rng
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(torch.tensor)
 
@@ -34,6 +44,34 @@ def test_zero_outside_takes_any_number_of_axes():
         assert (out[1] == 1).all()
     x = torch.ones(2, 3)
     assert zero_outside(x, None) is x
+
+
+@given(LENGTHS, st.sampled_from([0.0, float("inf"), float("nan")]), st.booleans())
+def test_moments_and_instance_norm_are_those_of_each_clip_alone(lengths, junk, unbiased):
+    size = int(lengths.max())
+    x = torch.randn(len(lengths), 3, size, generator=torch_rng(0, size)) + 2
+    mask = frame_mask(lengths, size)
+    for clip, n in zip(x, lengths.tolist(), strict=True):
+        clip[:, n:] = junk
+    mean, variance = own_moments(x, mask, unbiased)
+    normed = instance_norm(x, mask)
+    assert torch.equal(own_mean(x, mask), mean)
+    for i, n in enumerate(lengths.tolist()):
+        own = x[i, :, :n].double()
+        spread = own.var(1, unbiased=unbiased) if n > 1 else torch.zeros(3).double()
+        assert torch.allclose(mean[i, :, 0].double(), own.mean(1), atol=1e-5)
+        assert torch.allclose(variance[i, :, 0].double(), spread, atol=1e-5)
+        if n > 1:  # torch refuses a single frame; here it becomes 0
+            expected = nn.InstanceNorm1d(3)(own[None])[0].float()
+            assert torch.allclose(normed[i, :, :n], expected, atol=1e-3)
+        assert not normed[i, :, n:].any()
+
+
+def test_moments_of_half_precision_are_in_float32():
+    x = torch.full((1, 2, 1000), 1.0, dtype=torch.bfloat16)
+    assert own_mean(x, None).dtype == torch.float32
+    assert own_mean(x, None).flatten().tolist() == [1.0, 1.0]
+    assert instance_norm(x, None).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from noisewise.types import length_mask, wide
@@ -95,24 +95,22 @@ def batch_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
     """``norm`` over the clips' own frames only; zero outside ``mask``.
 
     In training its mean and variance (and so its running ones) ignore everything outside the
-    mask; without a mask it is ``norm(x)``.
+    mask, and are those of the clips of all processes where several train together; in one process
+    and without a mask it is ``norm(x)``.
 
     Args:
-        norm: BatchNorm1d for x (batch, channels, frames), BatchNorm2d for x (batch, channels,
-            mels, frames).
+        norm: BatchNorm1d for x (batch, channels) or (batch, channels, frames), BatchNorm2d for x
+            (batch, channels, mels, frames).
     """
-    if mask is None:
-        out: Tensor = norm(x)
-        return out
-    if not norm.training:
+    if not norm.training or (mask is None and _alone()):
         return zero_outside(norm(x), mask)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    out, mean, var = _OwnFrameNorm.apply(x, mask, norm.eps)  # type: ignore[no-untyped-call]
-    own = int(mask.sum()) * (x[0, 0].numel() // x.shape[-1])
+    out: Tensor
+    out, mean, var, own = _OwnFrameNorm.apply(x, mask, norm.eps)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(var * own / max(1, own - 1), norm.momentum)
+        norm.running_var.lerp_(var * own / (own - 1).clamp(min=1), norm.momentum)
     if norm.weight is not None:
         shape = (1, -1, *[1] * (x.dim() - 2))
         out = zero_outside(out * norm.weight.view(shape) + norm.bias.view(shape), mask)
@@ -127,26 +125,50 @@ class _OwnFrameNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        """(batch, channels, ..., frames), (batch, frames) -> normalised, mean, biased variance."""
-        own = (mask.sum() * (x[0, 0].numel() // x.shape[-1])).float()
-        mean = _channel_sums(zero_outside(x, mask)) / own
+    def forward(
+        ctx: Any, x: Tensor, mask: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(batch, channels, ..., frames) -> normalised, mean, biased variance, values of each."""
+        own = _channel_sums(torch.ones_like(x[:1, :1])) * len(x)
+        if mask is not None:
+            own = (mask.sum() * (x[0, 0].numel() // x.shape[-1])).to(own.dtype)[None]
+        sums = _channel_sums(zero_outside(x, mask))
+        total = _of_all(torch.cat([sums, own]))
+        own = total[-1]
+        mean = total[:-1] / own
         y = zero_outside(x - _spread(mean, x), mask)
-        var = _channel_sums(y * y) / own
+        var = _of_all(_channel_sums(y * y)) / own
         y.mul_(_spread((var + eps).rsqrt(), x))
         ctx.save_for_backward(y, mask, var, own)
         ctx.eps = eps
-        ctx.mark_non_differentiable(mean, var)
-        return y, mean, var
+        ctx.mark_non_differentiable(mean, var, own)
+        return y, mean, var, own
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         """Gradient by x, zero outside the mask."""
         y, mask, var, own = ctx.saved_tensors
         dy = zero_outside(dy, mask)
-        common, along = _channel_sums(dy) / own, _channel_sums(dy * y) / own
+        sums = _of_all(torch.stack([_channel_sums(dy), _channel_sums(dy * y)]))
+        common, along = sums / own
         dx = dy.sub_(_spread(common, dy)).sub_(y * _spread(along, dy))
         return zero_outside(dx.mul_(_spread((var + ctx.eps).rsqrt(), dy)), mask), None, None
+
+
+def _alone() -> bool:
+    """Whether this is the only process that trains."""
+    return not (
+        distributed.is_available()
+        and distributed.is_initialized()
+        and distributed.get_world_size() > 1
+    )
+
+
+def _of_all(sums: Tensor) -> Tensor:
+    """The same added up over all processes."""
+    if not _alone():
+        distributed.all_reduce(sums)
+    return sums
 
 
 def _channel_sums(x: Tensor) -> Tensor:

@@ -147,9 +147,8 @@ class ECAPABackend(nn.Module):
             outputs.append(block(x, mask))
             x = x + outputs[-1]
         x = F.relu(self.aggregate(torch.cat(outputs, 1)))
-        pooled = self.pooled_norm(self._pooled(x, mask, frames.lengths))
-        embeddings: Tensor = self.norm(self.projection(pooled))
-        return embeddings
+        pooled = batch_norm(self.pooled_norm, self._pooled(x, mask, frames.lengths), None)
+        return batch_norm(self.norm, self.projection(pooled), None)
 
     def _pooled(self, x: Tensor, mask: Tensor | None, lengths: Tensor) -> Tensor:
         """Mean and deviation (batch, 2 channels) under attention of each channel's own.

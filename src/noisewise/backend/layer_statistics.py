@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noisewise.backend.layers import Mix, layer_weights, mixed_layers
+from noisewise.masking import batch_norm
 from noisewise.pooling.average import StatisticsPool
 from noisewise.types import Frames
 
@@ -50,5 +51,5 @@ class LayerStatistics(nn.Module):
             ConfigError: the upstream gave other layers than ``layers``.
         """
         values = mixed_layers(frames.values, self.mix, self.rule)
-        embeddings: Tensor = self.norm(self.projection(self.pooling(values, frames.lengths)))
-        return embeddings
+        pooled = self.pooling(values, frames.lengths)
+        return batch_norm(self.norm, self.projection(pooled), None)

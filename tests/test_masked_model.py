@@ -9,7 +9,7 @@ from noisewise.errors import ConfigError
 from noisewise.masked_model import MaskedModel
 from noisewise.seeding import rng
 from noisewise.types import Waves
-from noisewise.upstream.hiding import draw_mask
+from noisewise.upstream.hiding import Hidden, draw_mask
 
 
 def waves(*samples):
@@ -30,7 +30,7 @@ def test_hidden_and_visible_part_a_clips_own_frames(small_upstream):
     assert torch.equal(output.hidden, hidden & own)
     assert torch.equal(output.hidden | output.visible, own)
     assert not (output.hidden & output.visible).any()
-    assert torch.equal(output.frames.values, model.upstream.padded(batch, hidden).values)
+    assert torch.equal(output.frames.values, model.upstream.padded(batch, Hidden(hidden)).values)
     assert output.heads["a"] is model.heads["a"]
 
 

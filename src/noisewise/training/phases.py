@@ -54,10 +54,9 @@ def trainable(model: nn.Module, patterns: list[str]) -> list[torch.nn.Parameter]
 
 def freeze_statistics(model: nn.Module, patterns: list[str]) -> None:
     """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
-    names = [name for name, _ in model.named_parameters()]
+    starts = [pattern.partition("*")[0] for pattern in patterns]
     for stage, child in model.named_children():
-        own = [name for name in names if name.startswith(f"{stage}.")]
-        if not any(_fits(name, pattern) for name in own for pattern in patterns):
+        if not any(s == "all" or s.startswith(stage) or stage.startswith(s) for s in starts):
             child.eval()
 
 

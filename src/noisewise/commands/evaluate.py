@@ -19,6 +19,7 @@ from noisewise.evaluation import grid, trial_grid
 from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
+from noisewise.evaluation.wording import figure
 from noisewise.noise.level import Level
 from noisewise.score_files import write_scores
 
@@ -105,6 +106,9 @@ def evaluate(
         for run, name in zip(runs, names, strict=True)
     ]
     write_evaluation(folder, measured)
+    for m in measured:
+        if m.scored:
+            say(eer_line(m.results))
     say(f"{folder}: results.json and report.html")
     return int(any(m.results.skipped for m in measured))
 
@@ -157,6 +161,15 @@ def measure(
         say(f"{name}: {len(test.rows)} clips ({test.split}), {_left_out(test)}")
         results = grid.evaluate(bundle, test, **settings)
         return Measurement(results, grid.embedding_sample(bundle, test, workers=workers))
+
+
+def eer_line(results: Results) -> str:
+    """Equal error rates in a line: clean, and the means over noisy and over all conditions."""
+    parts = [f"clean {figure('eer', results.clean.value('eer'))}"] if results.clean else []
+    counts = {"noisy": sum(not r.condition.clean for r in results.rows), "all": len(results.rows)}
+    for name, values in results.averages.items():
+        parts.append(f"mean of {counts[name]} {name} conditions {figure('eer', values['eer'])}")
+    return f"{results.run}: equal error rate {', '.join(parts)}"
 
 
 def _left_out(test: grid.TestSet) -> str:

@@ -23,6 +23,8 @@ def train(
     init: Path | None = None,
     seed: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     precision: Literal["auto", "32-true", "bf16-mixed"] | None = None,
     workers: int = 1,
     loggers: list[str] | None = None,
@@ -46,6 +48,8 @@ def train(
             upstream.
         seed: replaces the recipe's.
         device: where to train.
+        devices: how many of them; on cpu, processes. Each takes its share of every batch.
+        nodes: machines with so many devices each, started by torchrun or SLURM.
         precision: replaces the recipe's.
         workers: processes that read and corrupt clips; never changes the result.
         loggers: tensorboard, wandb; log.csv is always written.
@@ -66,22 +70,32 @@ def train(
     settings = load_any_recipe(recipe, changes)
     folder = out or Path("runs") / settings.recipe
     if isinstance(settings, Recipe):
-        _train(settings, folder, init, device, workers, loggers or [])
+        _train(settings, folder, init, (device, devices, nodes), workers, loggers or [])
     elif isinstance(settings, BenchmarkRecipe):
         if loggers:
             raise ConfigError("--loggers: a benchmark has nothing to log")
+        if (devices, nodes) != (1, 1):
+            raise ConfigError("--devices: a benchmark runs on one")
         _benchmark(settings, folder, data, init, device, workers)
 
 
 def _train(
-    recipe: Recipe, folder: Path, init: Path | None, device: str, workers: int, loggers: list[str]
+    recipe: Recipe,
+    folder: Path,
+    init: Path | None,
+    where: tuple[str, int, int],
+    workers: int,
+    loggers: list[str],
 ) -> None:
+    device, devices, nodes = where
     with progress_bar() as bar:
         bundle = run.train(
             recipe,
             folder,
             init=init,
             device=device,
+            devices=devices,
+            nodes=nodes,
             workers=workers,
             loggers=loggers,
             report=TrainingDisplay(bar),

@@ -194,6 +194,18 @@ class Results:
         return next((row for row in self.rows if row.condition == condition), None)
 
     @property
+    def averages(self) -> dict[str, dict[str, float]]:
+        """Plain means of each metric over the rows with noise, room or codec, and over all."""
+        groups = {"noisy": [r for r in self.rows if not r.condition.clean], "all": self.rows}
+        return {
+            group: {
+                name: float(np.mean([row.value(name) for row in rows])) for name in self.metrics
+            }
+            for group, rows in groups.items()
+            if rows
+        }
+
+    @property
     def metrics(self) -> list[str]:
         """Names of all metrics, in order of appearance; the first is the leading one."""
         return list(dict.fromkeys(name for row in self.rows for name in row.metrics))

@@ -53,6 +53,7 @@ def train(
     init: Path | str | None = None,
     device: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     workers: int = 0,
     loggers: Sequence[str] = (),
     report: Report | None = None,
@@ -66,7 +67,7 @@ def train(
         init: run folder whose weights training starts from, and whose model is the teacher of
             distillation terms.
         device: "auto", "cpu", "cuda" or "mps".
-        devices: how many, see `make_fabric`. Each takes its share of every batch.
+        devices, nodes: how many, see `make_fabric`. Each takes its share of every batch.
         workers: processes that make batches; the result does not depend on it.
         loggers: "tensorboard", "wandb"; a CSV is always written.
         report: called after each step, for progress display.
@@ -80,7 +81,7 @@ def train(
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out}: holds a finished run; choose another --out")
-    fabric = make_fabric(device, recipe.precision, devices)
+    fabric = make_fabric(device, recipe.precision, devices, nodes)
     if not fabric.is_global_zero:
         report, loggers, say = None, (), silent
     corpus, parts = open_parts(recipe, say)
@@ -219,25 +220,26 @@ def make_selector(
     )
 
 
-def make_fabric(device: str, precision: str, devices: int = 1) -> Fabric:
+def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
     """Lightning Fabric on one device, or on several with the gradients' mean between them.
 
     Several devices (on a CPU: processes) are started here, unless torchrun or SLURM has started
-    them; each of them then runs the command.
+    them, as they must on several nodes; each of them then runs the command.
 
     Raises:
         ConfigError: a device that does not exist here, or fewer than one.
     """
-    if devices < 1:
-        raise ConfigError(f"devices must be at least 1, got {devices}")
+    if devices < 1 or nodes < 1:
+        raise ConfigError(f"devices and nodes must be at least 1, got {devices} and {nodes}")
     try:
         accelerator = {"cpu": "cpu", "cuda": "cuda", "mps": "mps", "auto": "auto"}[device]
         chosen = pick_precision(accelerator, precision)
         # an objective of another phase has parameters without a gradient
-        strategy = "ddp_find_unused_parameters_true" if devices > 1 else "auto"
+        strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
         fabric = Fabric(
             accelerator=accelerator,
             devices=devices,
+            num_nodes=nodes,
             precision=chosen,  # type: ignore[arg-type]
             strategy=strategy,
         )

@@ -124,8 +124,12 @@ def train(
         say(f"skipped {line}")
     say(f"trained in {minutes:.1f} minutes; building the decision")
     model.objectives.clear()
+    config = recipe.model
+    if recipe.decision.name == "verification":  # the training speakers' vectors serve nobody else
+        model.heads.clear()
+        config = config.model_copy(update={"head": None})
     bundle = Bundle(
-        recipe.model,
+        config,
         model.eval(),
         recipe.task,
         decide(

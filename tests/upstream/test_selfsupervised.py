@@ -10,6 +10,7 @@ from noisewise.components import build
 from noisewise.errors import ConfigError
 from noisewise.seeding import rng
 from noisewise.types import Waves
+from noisewise.upstream.hiding import Hidden
 from noisewise.upstream.pretrained import write_pretrained
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 from noisewise.upstream.units import fit_units, linear_units
@@ -133,7 +134,7 @@ def test_a_padded_batch_gives_the_frames_of_each_clip_alone(name, hub_folder):
     with torch.no_grad():
         padded = upstream.padded(Waves.collate(clips))
         nothing = torch.zeros(len(clips), padded.values.shape[2], dtype=torch.bool)
-        unhidden = upstream.padded(Waves.collate(clips), nothing)
+        unhidden = upstream.padded(Waves.collate(clips), Hidden(nothing))
     assert torch.equal(padded.lengths, alone.lengths)
     torch.testing.assert_close(padded.values, alone.values, rtol=0, atol=1e-5)
     assert torch.equal(unhidden.values, padded.values)
@@ -151,7 +152,7 @@ def test_hidden_frames_reach_the_blocks_as_the_mask_vector(name, hub_folder):
     hidden[0, 3:9] = hidden[1, 0] = hidden[1, -1] = True
     x = torch.tensor((sound - sound.mean()) / np.sqrt(sound.var() + 1e-7))
     with torch.no_grad():
-        got, untouched = upstream.padded(waves, hidden), upstream.padded(waves)
+        got, untouched = upstream.padded(waves, Hidden(hidden)), upstream.padded(waves)
         upstream.network.config.apply_spec_augment = True
         out = upstream.network(
             x[None].expand(2, -1), mask_time_indices=hidden, output_hidden_states=True
@@ -159,6 +160,53 @@ def test_hidden_frames_reach_the_blocks_as_the_mask_vector(name, hub_folder):
     states = torch.stack([*out.hidden_states[:-1], out.last_hidden_state])
     torch.testing.assert_close(got.values, states, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(got.values, untouched.values, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_hidden_dimensions_reach_the_blocks_as_zeros(name, hub_folder):
+    """In all frames of their clip, also those with the mask vector."""
+    upstream = SelfSupervisedUpstream(str(hub_folder(name)), mean=False).eval()
+    waves = Waves.collate([clip(0.3), clip(0.3, 1)])
+    hidden = torch.zeros(2, int(upstream.field.frame_counts(waves.lengths)[0]), dtype=torch.bool)
+    dims = torch.zeros(2, upstream.dim, dtype=torch.bool)
+    hidden[1, 2:4] = dims[0, 4:7] = dims[1, 0] = True
+    encoder, fed, found = upstream.network.encoder, [], []
+    with torch.no_grad():
+        for given in (None, Hidden(hidden), Hidden(hidden, dims), None):
+            inner = encoder.forward  # what it is given after the hook that hides
+            encoder.forward = lambda x, *a, inner=inner, **k: fed.append(x) or inner(x, *a, **k)
+            found.append(upstream.padded(waves, given).values)
+            encoder.forward = inner
+    whole, without_frames, without_both, again = fed
+    expected = torch.where(hidden[:, :, None], upstream.network.masked_spec_embed, whole)
+    assert torch.equal(without_frames, expected)
+    assert torch.equal(without_both, expected * ~dims[:, None])
+    assert torch.equal(again, whole)
+    assert not torch.allclose(found[2], found[1], atol=1e-2)
+    assert torch.equal(found[3], found[0])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_adapters_begin_as_no_change_and_are_in_the_spec(name, hub_folder):
+    folder = str(hub_folder(name))
+    plain = SelfSupervisedUpstream(folder, mean=False)
+    upstream = SelfSupervisedUpstream(folder, mean=False, adapter_size=5)
+    sounds = clip(0.3), clip(0.2)
+    assert torch.equal(frames(upstream, *sounds).values, frames(plain, *sounds).values)
+    with torch.no_grad():
+        for key, parameter in upstream.named_parameters():
+            if ".adapter." in key:
+                parameter.add_(0.1)
+    changed = frames(upstream, *sounds).values
+    assert not torch.allclose(changed, frames(plain, *sounds).values, atol=1e-2)
+    spec = json.loads(json.dumps(upstream.spec))
+    assert spec["adapter_size"] == 5
+    assert plain.spec["adapter_size"] is None
+    again = build("upstream", {"name": "selfsupervised", **spec})
+    again.load_state_dict(upstream.state_dict())
+    assert torch.equal(frames(again, *sounds).values, changed)
+    short = SelfSupervisedUpstream(folder, layers=[1], adapter_size=5)
+    assert sum(key.endswith("adapter.0.weight") for key in short.state_dict()) == 1
 
 
 @pytest.mark.parametrize("name", MASKABLE)
@@ -172,7 +220,7 @@ def test_what_is_hidden_is_not_heard(name, hub_folder):
     unseen = slice(3 * upstream.field.stride + upstream.field.samples, 9 * upstream.field.stride)
     other[1][unseen] = clip(0.5, 7)[unseen]
     with torch.no_grad():
-        one, two = (upstream.padded(Waves.collate(sounds), hidden) for sounds in (clips, other))
+        one, two = (upstream.padded(Waves.collate(x), Hidden(hidden)) for x in (clips, other))
         heard, changed = (upstream.padded(Waves.collate(sounds)) for sounds in (clips, other))
     torch.testing.assert_close(one.values, two.values, rtol=0, atol=1e-6)
     assert not torch.allclose(heard.values[:, 1], changed.values[:, 1], atol=1e-2)
@@ -334,6 +382,7 @@ def test_it_trains(hub_folder):
         ({"layers": [4]}, r"layers \[4\] must be some of 0 to 3"),
         ({"layers": []}, "must be some of 0 to 3"),
         ({"batching": "random"}, "unknown batching 'random'"),
+        ({"adapter_size": 0}, "inner size must be at least 1, got 0"),
     ],
 )
 def test_refusals(options, message, hub_folder):

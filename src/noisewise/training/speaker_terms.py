@@ -120,7 +120,8 @@ class MarginSoftmaxTerm(Term):
     Args:
         weight: of this term in the sum.
         margin, scale, inter_top_k, inter_margin: see `margin_softmax`.
-        balanced: weigh each class by the inverse of its number of clips.
+        balanced: weigh each class by the inverse of its number of clips; the sum of weights that
+            the loss is divided by is that of all processes.
         counts: training clips of each class; the loop knows them.
     """
 
@@ -151,6 +152,8 @@ class MarginSoftmaxTerm(Term):
         cosines = output.logits["label"]
         weights = self.class_weights
         loss = margin_softmax(cosines, batch.labels, *self.options, class_weights=weights)
+        if weights is not None:
+            loss = loss * _against_all(weights.to(cosines)[batch.labels])
         right = (cosines.argmax(1) == batch.labels).float().mean()
         return loss, {"train_accuracy": float(right)}
 
@@ -168,9 +171,22 @@ def pairs(places: Sequence[tuple[Any, ...]]) -> tuple[list[int], list[int]]:
     return [row[slot] for slot in whole], [row[slot + 1] for slot in whole]
 
 
+def _alone() -> bool:
+    return not (distributed.is_available() and distributed.is_initialized())
+
+
+def _against_all(weights: Tensor) -> Tensor | float:
+    """Mean weight of this process' clips, divided by that of all processes' clips."""
+    if _alone():
+        return 1.0
+    sums = torch.stack([weights.sum(), weights.new_tensor(len(weights))])
+    distributed.all_reduce(sums)
+    return weights.mean() * sums[1] / sums[0]
+
+
 def _fewest(count: int, device: torch.device) -> int:
     """The smallest of what the processes have: they compare equally many."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if _alone():
         return count
     fewest = torch.tensor(count, device=device)
     distributed.all_reduce(fewest, distributed.ReduceOp.MIN)

@@ -8,6 +8,8 @@ import yaml
 from noisewise.errors import ConfigError
 from noisewise.recipe import (
     BenchmarkRecipe,
+    DataConfig,
+    PhaseMaskConfig,
     PretrainRecipe,
     Recipe,
     load_any_recipe,
@@ -59,6 +61,43 @@ def test_shipped_pretraining_loads_and_builds():
     assert max(recipe.codes.layers) <= recipe.network.architecture["num_hidden_layers"]
 
 
+def test_the_speaker_recipes_are_parts_of_one():
+    whole, warm_up, rest, plain = (
+        load_recipe(f"sv-{name}") for name in ("naw", "naw-warmup", "finetune", "plain")
+    )
+    assert whole.phases[2:] == rest.phases == plain.phases
+    for ours, theirs in zip(whole.phases[:2], warm_up.phases, strict=True):
+        same = set(type(ours).model_fields) - {"train", "objective"}  # the back end is its own
+        assert all(getattr(ours, key) == getattr(theirs, key) for key in same)
+    for recipe in (warm_up, rest, plain):
+        for key in ("task", "data", "augment", "selection", "decision"):
+            assert getattr(recipe, key) == getattr(whole, key)
+    assert whole.model == rest.model
+    adapter = {"adapter_size": whole.model.upstream["adapter_size"]}
+    assert warm_up.model.upstream == whole.model.upstream == plain.model.upstream | adapter
+    assert (plain.model.backend, plain.model.head) == (whole.model.backend, whole.model.head)
+
+
+def test_the_split_can_have_a_seed_of_its_own():
+    assert [DataConfig().seed(run) for run in (0, 5)] == [0, 5]
+    assert [DataConfig(split_seed=3).seed(run) for run in (0, 5)] == [3, 3]
+    assert DataConfig(split_seed=0).seed(5) == 0  # 0 is a seed, not nothing
+    recipe = load_recipe("sv-naw", {"seed": 4})
+    assert recipe.data.seed(recipe.seed) == 0
+    assert load_recipe("sv-naw", {"seed": 4, "data.split_seed": None}).data.seed(4) == 4
+
+
+def test_a_phase_has_a_mask_and_augmentation_of_its_own():
+    recipe = load_recipe("sv-naw", {"phases.4.mask": {"share": 0.2}, "phases.3.augment.fill": True})
+    masks = [phase.mask for phase in recipe.phases]
+    assert masks[0] == PhaseMaskConfig(share=0.1, span=5, dims=0.05, dims_span=10)
+    assert masks[2] is None
+    assert masks[4] == PhaseMaskConfig(share=0.2, span=5, dims=0, dims_span=10)
+    assert recipe.phases[3].augment == {"fill": True}
+    assert recipe.phases[0].augment["clean_first"] is True
+    assert recipe.augment.clean_first is False
+
+
 def test_an_unknown_kind_is_refused(tmp_path):
     file = tmp_path / "x.yaml"
     file.write_text("recipe: x\nkind: zebra\n")
@@ -102,6 +141,12 @@ def test_overrides_reach_everything():
         ("phases.0.lr", -1, "phases.0.lr: input should be greater than 0"),
         ("decision.name", "oracle", "decision.name"),
         ("augment.noise_prob", 2, "augment.noise_prob"),
+        ("data.split_seed", -1, "data.split_seed: input should be greater than or equal to 0"),
+        ("decision.top_n", 1, "decision.top_n: input should be greater than or equal to 2"),
+        ("decision.cohort", -1, "decision.cohort"),
+        ("phases.0.mask.dims", 1, "phases.0.mask.dims: input should be less than 1"),
+        ("phases.0.mask.share", 0, "phases.0.mask.share: input should be greater than 0"),
+        ("phases.0.mask.width", 3, "phases.0.mask.width: extra inputs"),
     ],
 )
 def test_wrong_keys_and_values_are_named(key, value, message):

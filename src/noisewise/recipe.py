@@ -62,15 +62,15 @@ class AugmentConfig(_Strict):
 
 
 class MaskConfig(_Strict):
-    """How much of each clip is hidden from an upstream's blocks.
-
-    Attributes:
-        share, span: of the frames, and in runs of how many.
-        dims, dims_span: the same for dimensions, over all frames; 0 for none.
-    """
+    """How much of each clip is hidden from the blocks, and in runs of how many frames."""
 
     share: float = Field(0.3, gt=0, lt=1)
     span: int = Field(5, ge=1)
+
+
+class PhaseMaskConfig(MaskConfig):
+    """The same, and how many of the dimensions are hidden in all frames; 0 for none."""
+
     dims: float = Field(0.0, ge=0, lt=1)
     dims_span: int = Field(10, ge=1)
 
@@ -94,7 +94,7 @@ class PhaseConfig(_Strict):
     clip: float | None = Field(None, gt=0)
     teacher: Spec | None = None
     augment: dict[str, Any] = Field(default_factory=dict)
-    mask: MaskConfig | None = None
+    mask: PhaseMaskConfig | None = None
     validate_every: int = Field(ge=1)
 
 

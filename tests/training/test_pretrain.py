@@ -260,5 +260,7 @@ def test_contradictory_recipes_are_refused(small, tmp_path):
     assert "not for pre-training" in refused(**{"phases.0.objective": [{"name": "triplet"}]})
     average = {"phases.0.objective": [{"name": "self_distillation"}], "phases.0.ema": 0}
     assert "set ema" in refused(**average)
+    assert "all phases have one mask" in refused(**{"phases.1.mask": {"share": 0.2}})
+    assert "mask.dims: extra inputs" in refused(**{"mask.dims": 0.1})
     assert "no such folder" in refused(**{"corpora": [{"root": str(tmp_path / "no")}]})
     assert "multiple of 4" in refused(**{"network.architecture.conv_dim": [18, 16, 16]})

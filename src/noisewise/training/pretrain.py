@@ -168,6 +168,8 @@ def build_masked(recipe: PretrainRecipe) -> MaskedModel:
             first.weight.copy_(gabor_filterbank(first.out_channels, first.kernel_size[0]))
     heads: dict[str, nn.Module] = {}
     for phase in recipe.phases:
+        if phase.mask is not None:
+            raise ConfigError(f"phase {phase.name!r}: in pre-training all phases have one mask")
         for term in phase_terms(phase):
             if not isinstance(term, MaskedTerm):
                 raise ConfigError(f"phase {phase.name!r}: a term for labels, not for pre-training")

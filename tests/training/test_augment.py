@@ -9,6 +9,7 @@ import torch
 from noisewise import audio
 from noisewise.errors import ConfigError
 from noisewise.noise.generate import generate
+from noisewise.noise.loop import loop_to
 from noisewise.noise.mix import measure_snr
 from noisewise.noise.sources import Generated, Rooms
 from noisewise.recipe import AugmentConfig
@@ -179,8 +180,87 @@ def test_every_noise_is_used():
         ({"speed": (0.0, 1.0)}, r"augment\.speed"),
         ({"snr_db": (10, 0)}, r"augment\.snr_db"),
         ({"gain_db": (3, -3)}, r"augment\.gain_db: \[3\.0, -3\.0\]"),
+        ({"fill": True}, r"augment\.fill .* set crop_s"),
+        ({"fill": True, "crop_s": 1, "speed": (0.9, 1.1)}, r"augment\.fill .* leave speed at 1"),
     ],
 )
-def test_empty_ranges(options, message):
+def test_refusals(options, message):
     with pytest.raises(ConfigError, match=message):
         augmenter(**options)
+
+
+@pytest.mark.parametrize("samples", [1, 700, 1599, 1600, 1601, 4000])
+def test_filled_clips_go_round_and_have_the_length_of_the_crop(samples):
+    clip = np.arange(1, samples + 1, dtype=np.float32)
+    augment = augmenter(noises={}, crop_s=0.1, fill=True)
+    for step in range(10):
+        noisy, clean = augment(clip, None, step, 0, "a")
+        assert len(noisy) == len(clean) == 1600
+        assert np.array_equal(noisy, clean)
+        if samples < 1600:
+            assert np.array_equal(clean, loop_to(torch.from_numpy(clip), 1600).numpy())
+        else:
+            assert np.array_equal(np.diff(clean), np.ones(1599))
+
+
+def test_nothing_stays_nothing():
+    noisy, clean = augmenter(crop_s=0.1, fill=True)(np.zeros(0, np.float32), None, 0, 0, "a")
+    assert len(noisy) == len(clean) == 0
+
+
+def test_without_corruption_the_clip_is_the_clean_half_of_the_same_draw():
+    clip = speech()
+    augment = augmenter(**FULL | {"noise_prob": 1.0, "gain_db": (-3, 3), "crop_s": 0.3})
+    for step in range(20):
+        noisy, clean = augment(clip, None, step, 0, "a")
+        left, same = augment(clip, None, step, 0, "a", corrupt=False)
+        assert np.array_equal(left, clean)
+        assert np.array_equal(same, clean)
+        assert not np.array_equal(noisy, clean)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.03, 0.003, 0.0003])
+@pytest.mark.parametrize("snr", [0.0, 20.0])
+def test_the_snr_does_not_depend_on_how_loud_the_clip_is(level, snr):
+    """In the published code a floor of 1e-4 under the powers made quiet clips noisier."""
+    clip = rng(0, "quiet").standard_normal(16000).astype(np.float32) * np.float32(level)
+    noisy, clean = augmenter(noise_prob=1.0, snr_db=(snr, snr))(clip, None, 0, 0, "a")
+    found = measure_snr(torch.from_numpy(clean), torch.from_numpy(noisy - clean)).item()
+    assert found == pytest.approx(snr, abs=0.05)
+
+
+def test_the_clean_half_is_not_the_noisy_array():
+    """Mixing in place would put the noise into the reference too."""
+    clip = speech()
+    before = clip.copy()
+    noisy, clean = augmenter(noise_prob=1.0)(clip, None, 0, 0, "a")
+    assert not np.shares_memory(noisy, clean)
+    assert np.array_equal(clip, before)
+    assert np.array_equal(clean, before)
+
+
+def test_a_phase_changes_settings_and_keeps_noises_rooms_and_seed():
+    clip, whole = speech(), augmenter(seed=4, noise_prob=0.5, snr_db=(0, 20))
+    assert whole.changed({}) is whole
+    other = whole.changed({"crop_s": 0.2, "noise_prob": 1.0})
+    expected = augmenter(seed=4, noise_prob=1.0, snr_db=(0, 20), crop_s=0.2)
+    assert other.config == expected.config
+    assert whole.config.crop_s is None
+    for step in range(5):
+        found, wanted = (a(clip, None, step, 0, "a") for a in (other, expected))
+        assert all(np.array_equal(x, y) for x, y in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise": ["hum"]}, r"cannot change augment\.noise or augment\.rooms"),
+        ({"rooms": []}, r"cannot change augment\.noise"),
+        ({"crop_z": 1}, "augment: crop_z: extra inputs"),
+        ({"noise_prob": 2}, "augment: noise_prob"),
+        ({"snr_db": (9, 0)}, r"augment\.snr_db"),
+    ],
+)
+def test_changes_that_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        augmenter().changed(changes)

@@ -99,6 +99,18 @@ def test_one_clip_twice_in_a_batch_is_heard_in_two_ways(corpus):
     assert np.array_equal(data[0, 0, 5].noisy, data[0, 0, 5].noisy)
 
 
+def test_the_first_clip_of_every_pair_can_be_left_clean(corpus):
+    data = clips(corpus, noise_prob=1.0, clean_first=True)
+    plain = clips(corpus, noise_prob=1.0)
+    for step in range(3):
+        for slot in range(6):
+            item, usual = data[step, slot, slot], plain[step, slot, slot]
+            assert np.array_equal(item.clean, usual.clean)
+            expected = item.clean if slot % 2 == 0 else usual.noisy
+            assert np.array_equal(item.noisy, expected)
+            assert np.array_equal(item.noisy, item.clean) == (slot % 2 == 0)
+
+
 def test_the_clean_half_is_kept_only_where_it_is_wanted(corpus):
     batch = collate([clips(corpus, needs_clean=False)[0, slot, slot] for slot in range(2)])
     assert batch.clean is None

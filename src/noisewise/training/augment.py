@@ -28,7 +28,7 @@ class Augmenter:
         seed: of the whole run.
 
     Raises:
-        ConfigError: an empty range.
+        ConfigError: an empty range, or ``fill`` where clips would not get one length.
     """
 
     def __init__(
@@ -42,6 +42,8 @@ class Augmenter:
             low, high = getattr(config, name)
             if low > high or (name == "speed" and low <= 0):
                 raise ConfigError(f"augment.{name}: [{low}, {high}] is not a range")
+        if config.fill and (config.crop_s is None or config.speed != (1, 1)):
+            raise ConfigError("augment.fill gives clips one length: set crop_s, leave speed at 1")
         self.config, self.seed = config, seed
         self.corruptor = Corruptor(noises, rooms, seed)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from noisewise.backend.heads import CosineHead
 from noisewise.decision.fit import DECISIONS, fit_decision
 from noisewise.errors import ConfigError
 
@@ -19,5 +20,6 @@ def test_unknown_rules_and_missing_heads():
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
     with pytest.raises(ConfigError, match="unknown decision 'oracle'; known: knn"):
         fit_decision("oracle", ["a"], *nothing)
-    with pytest.raises(ConfigError, match="needs a model with a head"):
-        fit_decision("head", ["a"], *nothing)
+    for head in (None, CosineHead(3, 1)):
+        with pytest.raises(ConfigError, match=r"needs a model with a linear head: set model\.head"):
+            fit_decision("head", ["a"], *nothing, head=head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
 from noisewise.backend.heads import LinearHead
 from noisewise.decision.base import Decision
@@ -27,7 +28,7 @@ def fit_decision(
     classes: np.ndarray,
     *,
     k: int = 5,
-    head: LinearHead | None = None,
+    head: nn.Module | None = None,
 ) -> Decision:
     """A rule over ``labels``.
 
@@ -40,16 +41,16 @@ def fit_decision(
         head: the model's trained head, for "head".
 
     Raises:
-        ConfigError: an unknown rule, or "head" for a model without one.
+        ConfigError: an unknown rule, or "head" for a model without a linear one.
     """
     if name == "knn":
         return Neighbours(labels, embeddings, classes, k)
     if name == "prototypes":
         return Prototypes.fit(labels, embeddings, classes)
-    if name == "head" and head is not None:
+    if name == "head" and isinstance(head, LinearHead):
         linear, slope = head.linear, float(head.activation.weight.detach())
         weight, bias = (p.detach().cpu().numpy() for p in (linear.weight, linear.bias))
         return Head(labels, weight, bias, slope, head.scale)
     if name == "head":
-        raise ConfigError("decision 'head' needs a model with a head: set model.head")
+        raise ConfigError("decision 'head' needs a model with a linear head: set model.head")
     raise ConfigError(f"unknown decision {name!r}; known: {', '.join(DECISIONS)}")

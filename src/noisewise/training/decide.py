@@ -62,7 +62,7 @@ def decide(
         np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32),
         np.concatenate(numbers) if numbers else np.zeros(0, np.int64),
         k=config.k,
-        head=model.heads["label"] if config.name == "head" else None,  # type: ignore[arg-type]
+        head=model.heads["label"] if config.name == "head" else None,
     )
     held_out = embed_rows(model, validation, workers=workers)
     truth = label_numbers(validation, recipe.task, labels)[held_out.rows]

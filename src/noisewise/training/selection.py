@@ -9,7 +9,6 @@ from functools import partial
 import datasets
 import numpy as np
 
-from noisewise.backend.heads import LinearHead
 from noisewise.corpora.base import label_numbers
 from noisewise.decision.fit import fit_decision
 from noisewise.embedding import Embedded, embed_rows, pick_per_class
@@ -86,9 +85,8 @@ class Selector:
         model.eval()
         embed = partial(embed_rows, model, workers=self.workers)
         if self.decision.name == "head":
-            head: LinearHead = model.heads["label"]  # type: ignore[assignment]
-            none = np.zeros((0, 0), np.float32)
-            rule = fit_decision("head", self.labels, none, np.zeros(0, np.int64), head=head)
+            none = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+            rule = fit_decision("head", self.labels, *none, head=dict(model.heads).get("label"))
         else:
             reference = embed(self.reference)
             classes = self.reference_classes[reference.rows]

@@ -9,7 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from noisewise.backend.ecapa import ECAPABackend
+from noisewise.backend.layer_statistics import LayerStatistics
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.model import SpeechModel
 from noisewise.recipe import load_recipe
 from noisewise.training.run import copy_weights, train
 
@@ -163,10 +166,31 @@ def test_models_with_nothing_in_common():
         return build_model(config, 2)
 
     assert copy_weights(model(4), model(4)) > 0
-    source, target = model(4), model(6)
+    other = SpeechModel(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     with pytest.raises(ConfigError, match="no tensor of that run fits"):
-        copy_weights(
-            source,
-            torch.nn.Linear(2, 2),  # type: ignore[arg-type]
-        )
-    del target
+        copy_weights(model(4), other)
+
+
+def test_back_ends_of_two_kinds_share_nothing(small_upstream):
+    """Their batch norms have one name and one size, after quite different layers."""
+
+    def model(backend, seed):
+        torch.manual_seed(seed)
+        return SpeechModel(small_upstream(seed), backend(24, 4, embedding=8))
+
+    def small_ecapa(*args, **options):
+        sizes = {"channels": 16, "bottleneck": 4, "aggregated": 8, "attention": 4}
+        return ECAPABackend(*args, **sizes, **options)
+
+    source, target = model(LayerStatistics, 0), model(small_ecapa, 1)
+    torch.nn.init.normal_(source.backend.norm.running_mean)
+    before = {k: v.clone() for k, v in target.backend.state_dict().items()}
+    names = before.keys() & source.backend.state_dict().keys()
+    assert {"norm.running_mean", "projection.bias", "mix"} <= names
+    assert copy_weights(source, target) == len(source.upstream.state_dict())
+    assert all(torch.equal(v, before[k]) for k, v in target.backend.state_dict().items())
+    for name, value in source.upstream.state_dict().items():
+        assert torch.equal(target.upstream.state_dict()[name], value)
+    again = model(LayerStatistics, 2)
+    assert copy_weights(source, again) == len(source.state_dict())
+    assert torch.equal(again.backend.norm.running_mean, source.backend.norm.running_mean)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,11 @@ def train(
         NoisewiseError: the loss stopped being finite.
     """
     out = Path(out)
+    if (recipe.task == SPEAKER) != (recipe.decision.name == "verification"):
+        raise ConfigError(
+            f"task {recipe.task!r} with decision {recipe.decision.name!r}: the decision of "
+            "speakers is verification, and of speakers alone"
+        )
     if (out / "config.json").exists():
         raise ConfigError(f"{out}: holds a finished run; choose another --out")
     fabric = make_fabric(device, recipe.precision, devices, nodes)
@@ -86,7 +91,9 @@ def train(
         report, loggers, say = None, (), silent
     corpus, parts = open_parts(recipe, say)
     labels = parts.labels
-    noises, rooms = open_sources(recipe.augment, parts.train)
+    augmenter = Augmenter(recipe.augment, *open_sources(recipe.augment, parts.train), recipe.seed)
+    for phase in recipe.phases:  # now, and not when its turn comes
+        augmenter.changed(phase.augment)
     start = load(init) if init is not None else None
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
     model = build_model(recipe.model, len(labels))
@@ -95,7 +102,7 @@ def train(
         say(f"starting from {init}: {with_init} tensors taken over")
     out.mkdir(parents=True, exist_ok=True)
     add_objectives(model, recipe, labels)
-    selector = make_selector(recipe, parts, noises, workers)
+    selector = make_selector(recipe, parts, augmenter.corruptor.noises, workers)
 
     def origin() -> SpeechModel:
         if start is not None:
@@ -107,7 +114,7 @@ def train(
         parts.train,
         label_numbers(parts.train, recipe.task, labels),
         labels,
-        Augmenter(recipe.augment, noises, rooms, recipe.seed),
+        augmenter,
         selector,
         (lambda number, model: start.model) if start is not None else None,
         origin,
@@ -138,7 +145,7 @@ def train(
             labels,
             parts.train,
             parts.validation,
-            material.augmenter,
+            augmenter,
             selector,
             workers,
         ),
@@ -206,7 +213,7 @@ def add_objectives(model: SpeechModel, recipe: Recipe, labels: list[str]) -> Non
 
 
 def make_selector(
-    recipe: Recipe, parts: Splits, noises: dict[str, NoiseSource], workers: int
+    recipe: Recipe, parts: Splits, noises: Mapping[str, NoiseSource], workers: int
 ) -> Selector | SpeakerSelector:
     """What chooses the best weights: accuracy, or the error rate of validation trials."""
     if recipe.decision.name == "verification":
@@ -291,11 +298,20 @@ def open_sources(
 def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
     """Copy every tensor of equal name and shape; returns how many.
 
+    Back ends of two kinds have names in common, but not what is behind them: nothing is copied.
+
     Raises:
         ConfigError: none fits, so the two models have nothing in common.
     """
     theirs, ours = source.state_dict(), target.state_dict()
-    shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    same = type(source.backend) is type(target.backend)
+    shared = {
+        name: value
+        for name, value in theirs.items()
+        if name in ours
+        and ours[name].shape == value.shape
+        and (same or not name.startswith("backend."))
+    }
     if not shared:
         raise ConfigError("--init: no tensor of that run fits the recipe's model")
     target.load_state_dict(ours | shared)

@@ -210,6 +210,54 @@ def small_upstream() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def speaker_settings(toy_corpus: Path) -> dict[str, Any]:
+    """Overrides that make sv-naw train on the toy corpus within seconds."""
+    own = {"name": "layer_statistics", "embedding": 8}
+    changes: dict[str, Any] = {
+        "data.root": str(toy_corpus),
+        "data.options": {},
+        "data.fractions": [0.5, 0.2, 0.3],
+        "model.upstream": {
+            "name": "selfsupervised",
+            "architecture": SMALL_ARCHITECTURE,
+            "mean": False,
+            "adapter_size": 4,
+        },
+        "model.backend": {
+            "name": "ecapa",
+            **{"channels": 16, "scale": 4, "bottleneck": 4, "aggregated": 16, "attention": 8},
+            "embedding": 12,
+        },
+        "augment.crop_s": 0.3,
+        "augment.noise": ["pink", "babble@speakers=3"],
+        "phases.4.augment.crop_s": 0.4,
+        "precision": "32-true",
+        "selection.clips": 18,
+    }
+    for number in range(5):
+        warm_up = number < 2
+        changes |= {
+            f"phases.{number}.steps": 4,
+            f"phases.{number}.validate_every": 2,
+            f"phases.{number}.batches.{'pairs' if warm_up else 'batch_size'}": 6,
+        }
+        if warm_up:
+            changes[f"phases.{number}.objective.1.backend"] = own
+    return changes
+
+
+@pytest.fixture(scope="session")
+def speaker_run(speaker_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run folder of sv-naw on the toy corpus; copy it before changing it."""
+    from noisewise.recipe import load_recipe
+    from noisewise.training.run import train
+
+    out = tmp_path_factory.mktemp("speakers") / "toy"
+    train(load_recipe("sv-naw", speaker_settings), out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def published_res() -> Callable[..., OrderedDict[str, torch.Tensor]]:
     """``published_res(layers, maps)``: a checkpoint as the authors of triplet-kws write it."""
 

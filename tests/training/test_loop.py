@@ -10,14 +10,7 @@ from noisewise.errors import BundleError, ConfigError, NoisewiseError
 from noisewise.recipe import load_recipe
 from noisewise.training import loop
 from noisewise.training.augment import Augmenter
-from noisewise.training.loop import (
-    CHECKPOINT,
-    Loop,
-    Material,
-    freeze_statistics,
-    recipe_digest,
-    trainable,
-)
+from noisewise.training.loop import CHECKPOINT, Loop, Material, recipe_digest
 from noisewise.training.run import make_fabric, open_parts
 
 CLASSES = {"name": "classes", "classes": 3, "per_class": 2}
@@ -73,47 +66,6 @@ def make(rows, folder, recipe, select=None, report=None):
 
 def equal(one, two, prefix=""):
     return all(torch.equal(one[k], two[k]) for k in one if k.startswith(prefix))
-
-
-@pytest.fixture
-def model(softmax):
-    torch.manual_seed(0)
-    return build_model(load_recipe("kws-softmax", softmax).model, 3)
-
-
-def test_trainable_picks_by_prefix(model):
-    names = dict(model.named_parameters())
-    assert len(trainable(model, ["all"])) == len(names)
-    heads = trainable(model, ["heads"])
-    assert {n for n, p in names.items() if p.requires_grad} == {n for n in names if "heads" in n}
-    assert {id(p) for p in heads} == {id(p) for n, p in names.items() if "heads" in n}
-    both = trainable(model, ["heads.label.linear", "upstream"])
-    assert len(both) == 2 + sum(n.startswith("upstream") for n in names)
-    assert not names["heads.label.activation.weight"].requires_grad
-    assert len(trainable(model, ["heads", "all"])) == len(names)
-    with pytest.raises(ConfigError, match="train: no parameter starts with 'decoder'"):
-        trainable(model, ["heads", "decoder"])
-
-
-@pytest.mark.parametrize(
-    ("prefixes", "training"),
-    [
-        (["all"], {"upstream", "backend", "heads"}),
-        (["heads"], {"heads"}),
-        (["heads.label.linear"], {"heads"}),
-        (["up"], {"upstream"}),
-        (["upstream.encoder", "heads"], {"upstream", "heads"}),
-    ],
-)
-def test_frozen_stages_are_in_evaluation_mode(model, prefixes, training):
-    model.train()
-    freeze_statistics(model, prefixes)
-    assert {n for n, c in model.named_children() if c.training} - {"objectives"} == training
-    frozen = [c for n, c in model.named_children() if n not in training]
-    assert not any(module.training for child in frozen for module in child.modules())
-    trainable(model, prefixes)
-    learning = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
-    assert learning <= training
 
 
 def test_the_digest_follows_every_setting(settings):

@@ -1,5 +1,7 @@
 """The pipeline: what each stage gets and gives, and independence of batch mates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from noisewise.backend.pooled import PooledEmbedding
 from noisewise.model import SpeechModel
 from noisewise.seeding import rng
 from noisewise.types import Waves
+from noisewise.upstream.hiding import Hidden
 from noisewise.upstream.logmel import LogMelUpstream
 
 
@@ -40,6 +43,48 @@ def test_stages_feed_each_other(model):
     for task, logits in output.logits.items():
         assert torch.equal(logits, model.heads[task](output.embedding))
     assert output.logits["label"].shape == (2, 3)
+
+
+def test_the_output_knows_the_model_that_made_it(model):
+    output = model(Waves.collate(clips(8000)))
+    assert output.model is model
+    half = replace(
+        output,
+        frames=replace(output.frames, values=output.frames.values.bfloat16()),
+        embedding=output.embedding.bfloat16(),
+        logits={task: values.bfloat16() for task, values in output.logits.items()},
+    )
+    again = half.float()
+    assert again.model is model
+    assert torch.equal(again.frames.lengths, output.frames.lengths)
+    for value in (again.frames.values, again.embedding, *again.logits.values()):
+        assert value.dtype == torch.float32
+    torch.testing.assert_close(again.embedding, output.embedding, rtol=0.01, atol=0.01)
+
+
+def test_what_is_hidden_goes_to_the_upstream(small_upstream):
+    upstream = small_upstream()
+    model = SpeechModel(upstream, PooledEmbedding(24, layers=4)).eval()
+    waves = Waves.collate(clips(8000, 6000))
+    counts = upstream.field.frame_counts(waves.lengths).tolist()
+    hidden = Hidden(torch.ones(2, max(counts), dtype=torch.bool))
+    output = model(waves, hidden)
+    assert torch.equal(output.frames.values, upstream(waves, hidden).values)
+    assert not torch.allclose(output.frames.values, model(waves).frames.values, atol=1e-2)
+
+
+def test_objectives_are_saved_and_trained_with_the_model_but_do_nothing_in_it(model):
+    waves = Waves.collate(clips(8000))
+    bare = SpeechModel(model.upstream, model.backend).eval()
+    before, parameters = bare.embed(waves), len(list(bare.parameters()))
+    bare.objectives["phase-0"] = nn.Linear(3, 2)
+    assert torch.equal(bare.embed(waves), before)
+    assert len(list(bare.parameters())) == parameters + 2
+    assert {n for n in bare.state_dict() if n.startswith("objectives")} == {
+        "objectives.phase-0.weight", "objectives.phase-0.bias",
+    }  # fmt: skip
+    bare.objectives.clear()
+    assert not any(n.startswith("objectives") for n in bare.state_dict())
 
 
 def test_embed_is_the_embedding_without_a_graph(model):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError, CorpusError
-from noisewise.trials import Trials, read_trials, write_trials
+from noisewise.trials import Trials, read_trials, usable_trials, write_trials
 
 names = st.text("ab/.é0", min_size=1, max_size=3)
 rows = st.lists(st.tuples(st.booleans(), names, names), min_size=1, max_size=12)
@@ -116,3 +116,22 @@ def test_names_that_a_line_cannot_hold_are_not_written(tmp_path, name):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+@given(rows, st.sets(names))
+def test_usable_trials_are_those_with_both_utterances(rows, usable):
+    trials = Trials.of(rows)
+    kept = [row for row in rows if row[1] in usable and row[2] in usable]
+    found = usable_trials(trials, usable)
+    if len({label for label, *_ in kept}) < 2:
+        assert found is None
+    else:
+        same(found, Trials.of(kept))
+        assert set(found.names) <= usable
+
+
+def test_with_every_utterance_the_list_stays_as_it_is():
+    trials = Trials.of([(True, "a", "b"), (False, "a", "c")])
+    assert usable_trials(trials, {"a": 1, "b": 2, "c": 3, "d": 4}) is trials
+    with pytest.raises(ConfigError, match="no labels"):
+        usable_trials(Trials.of([(None, "a", "b")]), ["a", "b"])

@@ -261,8 +261,9 @@ def load(folder: Path | str, device: str = "cpu") -> Bundle:
             raise BundleError(f"{folder}: labels.json and seen.json must be lists of strings")
         state = load_tensors(folder / "model.safetensors")
         arrays = load_arrays(folder / "decision.safetensors")
-        head = state.get("heads.label.linear.weight")
-        model = build_model(config.model, len(labels) if head is None else len(head))
+        heads = ("heads.label.linear.weight", "heads.label.weight")
+        classes = next((len(state[name]) for name in heads if name in state), len(labels))
+        model = build_model(config.model, classes)
         model.load_state_dict(state, strict=True)
         stored = config.decision
         decision = DECISIONS[stored.name](labels, **arrays, **stored.options)

@@ -75,6 +75,24 @@ def test_order_of_counts_does_not_matter(make_results):
     assert dumps(results) == dumps(replace(results, unknown_labels=turned))
 
 
+def test_averages_are_plain_means_over_conditions(make_results):
+    results = make_results(noises=("babble", "rain"), snrs=(10, 0), rirs=("hall",))
+    averages = results.averages
+    assert set(averages) == {"noisy", "all"}
+    noisy = [row for row in results.rows if row.noise or row.rir or row.codec]
+    assert len(noisy) == len(results.rows) - 1 == 9
+    for name in ("accuracy", "macro_f1"):
+        for group, rows in (("noisy", noisy), ("all", results.rows)):
+            mean = sum(row.metrics[name] for row in rows) / len(rows)
+            assert averages[group][name] == pytest.approx(mean)
+    clean = make_results(noises=())
+    assert set(clean.averages) == {"all"}
+    assert clean.averages["all"] == clean.rows[0].metrics
+    assert Results("keyword", []).averages == {}
+    undefined = Results("t", [Row(metrics={"eer": 0.1}), Row("rain", 0.0)])
+    assert math.isnan(undefined.averages["all"]["eer"])
+
+
 def test_undefined_numbers(tmp_path):
     row = Row(metrics={"accuracy": math.nan, "eer": 0.1}, intervals={"eer": (0.0, math.nan)})
     results = Results("keyword", [row], rejection=Rejection(-math.inf))

@@ -33,6 +33,9 @@ def eer_interval(
         confidence: probability that the interval is to cover.
         samples: resamples; those without a target or an impostor are passed over.
 
+    Returns:
+        Lower and upper end, NaN where all samples were passed over.
+
     Raises:
         ConfigError: no trials, or a score that is NaN or +infinity.
     """
@@ -52,6 +55,8 @@ def eer_interval(
         alarms = np.cumsum(weight * ~is_target)[ends]
         if hits[-1] > 0 and alarms[-1] > 0:
             found.append(_eer(alarms / alarms[-1], 1 - hits / hits[-1]))
+    if not found:
+        return float("nan"), float("nan")
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return float(low), float(high)

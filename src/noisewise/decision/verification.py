@@ -89,6 +89,8 @@ class Verification(Prototypes):
     def calibrate_on(self, targets: np.ndarray, impostors: np.ndarray, far: float) -> None:
         """Fit the calibration on `raw` scores of validation trials, and set the threshold.
 
+        Where higher scores do not speak for one speaker its slope is 0, and all is rejected.
+
         Args:
             targets, impostors: (trials,) scores.
             far: share of impostors that may be accepted, in (0, 1).
@@ -97,10 +99,6 @@ class Verification(Prototypes):
             ConfigError: see `LogisticCalibration.fit` and `threshold_at_far`.
         """
         fitted = LogisticCalibration.fit(targets, impostors, self.calibration.prior)
-        if fitted.slope == 0:
-            raise ConfigError(
-                "cannot calibrate: on validation trials higher scores do not speak for one speaker"
-            )
         self.calibration = fitted
         self.threshold = float(threshold_at_far(fitted.llr(impostors), far))
         self.target_far = far

@@ -16,6 +16,7 @@ from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
+from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
 from noisewise.noise.sources import NoiseSource, Rooms
@@ -163,6 +164,8 @@ def train(
         },
         frozenset(seen_key(row) for part in (parts.train, parts.validation) for row in part),
     )
+    if isinstance(bundle.decision, Verification) and not bundle.decision.calibration.slope:
+        say("on validation trials higher scores do not speak for one speaker: all is rejected")
     bundle.seen |= getattr(model.upstream, "seen", frozenset())
     if start is not None:
         bundle.seen |= start.seen

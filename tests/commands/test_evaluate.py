@@ -6,10 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from noisewise import audio
+from noisewise import audio, load
 from noisewise.evaluation.results import read_results
+from noisewise.evaluation.trial_grid import open_trials
+from noisewise.metrics.detection import eer
 from noisewise.noise.generate import generate
+from noisewise.score_files import read_scores
 from noisewise.seeding import rng
+from noisewise.trials import write_trials
 
 FAST = ["--workers", 0]
 
@@ -169,3 +173,102 @@ def only_seen(run, toy_corpus, out):
 
 def test_no_run_folder(noisewise, toy_corpus, tmp_path):
     assert "not a run folder" in noisewise("evaluate", tmp_path, "--data", toy_corpus).refusal
+
+
+def test_trials_of_a_speaker_model(noisewise, speaker_run, toy_corpus, tmp_path):
+    out = tmp_path / "report"
+    done = noisewise(
+        "evaluate", speaker_run, "--data", toy_corpus, "--noise", "engine", "--snr", 10, 0,
+        "--codec", "mulaw", "--seed", 4, "--out", out, *FAST,
+    )  # fmt: skip
+    assert (done.status, done.out) == (0, "")
+    results = read_results(out / "results.json")
+    assert [row.condition.name for row in results.rows] == [
+        "clean", "engine 10 dB", "engine 0 dB",
+        "mulaw", "engine 10 dB, mulaw", "engine 0 dB, mulaw",
+    ]  # fmt: skip
+    assert (
+        f"{results.rows[0].n} trials (seed 4), {results.data.excluded_seen} clips left" in done.err
+    )
+    rates = [row.metrics["eer"] for row in results.rows]
+    clean, noisy, every = (f"{100 * x:.1f}" for x in (rates[0], np.mean(rates[1:]), np.mean(rates)))
+    line = (
+        f"clean {clean} %, mean of 5 noisy conditions {noisy} %, mean of 6 all conditions {every} %"
+    )
+    assert f"toy: equal error rate {line}" in done.err.replace("\N{NO-BREAK SPACE}", " ")
+    scores = out / "scores" / "toy"
+    assert sorted(path.name for path in scores.iterdir()) == [
+        "clean.txt", "engine_0_dB.txt", "engine_0_dB_mulaw.txt", "engine_10_dB.txt",
+        "engine_10_dB_mulaw.txt", "mulaw.txt",
+    ]  # fmt: skip
+    page = (out / "report.html").read_text()
+    assert "Equal error rate" in page
+    vectors = (out / "projector" / "toy" / "vectors.tsv").read_text().splitlines()
+    assert len(vectors) > 10
+
+
+def test_score_files_give_the_figures_of_the_results(noisewise, speaker_run, toy_corpus, tmp_path):
+    """For other tools: each line an enrolment, a test and its score before calibration."""
+    given = open_trials(load(speaker_run), toy_corpus, seed=4)
+    listed = tmp_path / "list.txt"
+    write_trials(listed, given.trials)
+    arguments = ["--noise", "wind", "--snr", 5, "--trials", listed]
+    done = noisewise(
+        "evaluate", speaker_run, "--data", toy_corpus, *arguments, "--out", tmp_path / "out", *FAST
+    )
+    assert done.status == 0, done.err
+    assert "trials (list)" in done.err
+    results = read_results(tmp_path / "out" / "results.json")
+    for row, name in zip(results.rows, ("clean", "wind_5_dB"), strict=True):
+        path = tmp_path / "out" / "scores" / "toy" / f"{name}.txt"
+        assert len(path.read_text().splitlines()) == len(given.trials)
+        scores = read_scores(path, given.trials)
+        assert row.metrics["eer"] == pytest.approx(eer(*given.trials.split(scores)), abs=1e-6)
+    assert results.data.split == "all, trials: list"
+
+
+def test_names_that_a_line_cannot_hold_cost_the_score_files_only(
+    noisewise, speaker_run, toy_corpus, tmp_path
+):
+    corpus = shutil.copytree(toy_corpus, tmp_path / "corpus")
+    (corpus / "fall").rename(corpus / "fall down")
+    done = noisewise("evaluate", speaker_run, "--data", corpus, "--out", tmp_path / "out", *FAST)
+    assert done.status == 0, done.err
+    assert "no scores of clean (utterance 'fall down/" in done.err
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert not list((tmp_path / "out" / "scores" / "toy").iterdir())
+
+
+def test_two_speaker_models_hear_the_same_trials(noisewise, speaker_run, toy_corpus, tmp_path):
+    other = shutil.copytree(speaker_run, tmp_path / "other")
+    out = tmp_path / "report"
+    done = noisewise("evaluate", speaker_run, other, "--data", toy_corpus, "--out", out, *FAST)
+    assert done.status == 0, done.err
+    first, second = (read_results(out / f"results{x}.json") for x in ("", "-other"))
+    assert first.rows == second.rows
+    assert {path.name for path in (out / "scores").iterdir()} == {"toy", "other"}
+    assert done.err.count("equal error rate") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["RUN", "--trials", "LIST"], "--trials is for speaker models"),
+        (["SPEAKERS", "--trials", "nowhere"], "nowhere: cannot be read as text"),
+        (["SPEAKERS", "--trials", "BARE"], "trials without labels cannot be measured"),
+        (["SPEAKERS", "--noise", "wind", "--snr"], "at least one SNR"),
+        (["SPEAKERS", "--phases.0.steps", "3"], "known are --data.corpus"),
+    ],
+)
+def test_refusals_of_trials(arguments, message, noisewise, run, speaker_run, toy_corpus, tmp_path):
+    (tmp_path / "list.txt").write_text("1 a b\n0 a c\n")
+    (tmp_path / "bare.txt").write_text("a b\na c\n")
+    names = {
+        "RUN": run, "SPEAKERS": speaker_run,
+        "LIST": tmp_path / "list.txt", "BARE": tmp_path / "bare.txt",
+    }  # fmt: skip
+    words = [names.get(word, word) for word in arguments]
+    done = noisewise("evaluate", *words, "--data", toy_corpus, "--out", tmp_path / "out", *FAST)
+    assert done.status == 2, done.err
+    assert message in done.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

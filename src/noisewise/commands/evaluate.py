@@ -202,18 +202,24 @@ def write_evaluation(
             name = f"results-{Path(m.results.run).name}.json" if number else "results.json"
             write_results(folder / name, m.results)
             embeddings, labels = m.map
-            for part in m.scored:
-                where = folder / "scores" / Path(m.results.run).name
-                where.mkdir(parents=True, exist_ok=True)
-                write_scores(
-                    where / f"{_file_name(part.condition.name)}.txt", part.trials, part.scores
-                )
+            _write_scores(folder / "scores" / Path(m.results.run).name, m.scored)
             write_projector(
                 folder / "projector" / Path(m.results.run).name, embeddings, {"label": labels}
             )
         write_report(folder / "report.html", [m.results for m in measured], extras=extras)
     except OSError as error:
         raise BundleError(f"{folder}: the evaluation cannot be written ({error})") from error
+
+
+def _write_scores(folder: Path, scored: Sequence[trial_grid.Scored]) -> None:
+    """A file for each condition; none where a clip's name has a space, which ends it in a line."""
+    for part in scored:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = _file_name(part.condition.name)
+        try:
+            write_scores(folder / f"{name}.txt", part.trials, part.scores)
+        except ConfigError as error:
+            say(f"{folder}: no scores of {part.condition.name} ({error})")
 
 
 def _file_name(condition: str) -> str:

@@ -90,6 +90,18 @@ def test_no_noise_at_all(noisewise, toy_corpus, tmp_path):
         (["demo", "--data", "CORPUS", "--init", "nowhere"], "nowhere: not a run folder"),
         (["demo", "--data", "CORPUS", "--loggers", "paper"], "unknown logger 'paper'"),
         (["demo", "--data", "CORPUS", "--device", "abacus"], None),
+        (["demo", "--devices", "0"], "devices and nodes must be at least 1, got 0 and 1"),
+        (["demo", "--nodes", "0"], "devices and nodes must be at least 1, got 1 and 0"),
+        (["demo", "--devices", "two"], None),
+        (
+            ["sv-naw", "--data", "CORPUS", "--data.options", "{}", "--decision.name", "knn"],
+            "task 'speaker' with decision 'knn'",
+        ),
+        (
+            ["demo", "--data", "CORPUS", "--decision.name", "verification"],
+            "with decision 'verification': the decision of speakers is verification",
+        ),
+        (["demo", "--data", "CORPUS", "--phases.0.augment.crop_z", "1"], "augment: crop_z"),
     ],
 )
 def test_refusals(arguments, message, noisewise, toy_corpus, tmp_path, monkeypatch):
@@ -105,6 +117,26 @@ def test_refusals(arguments, message, noisewise, toy_corpus, tmp_path, monkeypat
         assert done.status == 2
         assert done.err.splitlines()[-1].startswith("noisewise train: ")
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_two_processes_speak_with_one_voice(toy_corpus, tmp_path):
+    out = tmp_path / "run"
+    command = ["train", "kws-softmax", "--data", toy_corpus, "--out", out, "--noise", "pink"]
+    words = [*command, "--device", "cpu", "--devices", 2, *OPTIONS, *quick()]
+    done = subprocess.run(
+        [sys.executable, "-m", "noisewise", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    for line in ("training and ", "classifier 4/4: loss", f"next: noisewise evaluate {out}"):
+        assert done.stderr.count(line) == 1, line
+    assert package.load(out).training["recipe"] == "kws-softmax"
+    assert len((out / "log.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_ctrl_c_gives_130_and_the_same_command_goes_on(noisewise, toy_corpus, tmp_path):
@@ -162,6 +194,8 @@ def test_a_benchmark_writes_tables(noisewise, toy_corpus, tmp_path):
     results = json.loads((out / "results.json").read_text())
     assert results["seeds"] == [4]
     assert {row["noise"] for row in results["rows"]} == {None, "white"}
+    assert "--devices: a benchmark runs on one" in noisewise(*words, "--devices", 2).refusal
+    assert "--devices: a benchmark runs on one" in noisewise(*words, "--nodes", 2).refusal
     refused = noisewise(*words, "--test.snr_db", "[5]", "--loggers", "wandb").refusal
     assert "a benchmark has nothing to log" in refused
     assert "precision: extra inputs" in noisewise(*words, "--precision", "32-true").refusal

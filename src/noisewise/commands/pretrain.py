@@ -9,6 +9,7 @@ from noisewise.commands.console import TrainingDisplay, command_line, progress_b
 from noisewise.errors import ConfigError
 from noisewise.recipe import PretrainRecipe, load_any_recipe
 from noisewise.training import pretrain as training
+from noisewise.training.run import is_first
 
 
 def pretrain(
@@ -69,4 +70,5 @@ def pretrain(
             command=command_line(),
         )
     hours = found["hours_of_training"]
-    say(f"{folder}: trained for {hours:.2f} h; next: noisewise embed {folder} CLIPS --out D")
+    if is_first():
+        say(f"{folder}: trained for {hours:.2f} h; next: noisewise embed {folder} CLIPS --out D")

@@ -102,7 +102,8 @@ def _train(
             say=say,
         )
     score = bundle.training["validation_score"]
-    say(f"{folder}: validation score {score:.3f}; next: noisewise evaluate {folder}")
+    if run.is_first():
+        say(f"{folder}: validation score {score:.3f}; next: noisewise evaluate {folder}")
 
 
 def _benchmark(

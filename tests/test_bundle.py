@@ -207,3 +207,33 @@ def test_a_run_opens_without_the_model_it_started_from(hub_folder, tmp_path):
     assert np.array_equal(again.embed(clips), expected)
     assert str(folder) not in (tmp_path / "run" / "config.json").read_text()
     assert again.config.upstream["layers"] == [0, 2]
+
+
+def test_a_speaker_model_ships_without_its_head(speaker_run, toy_corpus):
+    """Whose voices it was trained on is nobody's business, and no vector of theirs is needed."""
+    bundle = noisewise.load(speaker_run)
+    assert bundle.config.head is None
+    assert bundle.labels == []
+    assert {name.split(".")[0] for name in bundle.model.state_dict()} == {"upstream", "backend"}
+    speakers = {row["speaker"] for row in noisewise.open_corpus(toy_corpus).rows}
+    for name in [*FILES, "seen.json"]:
+        found = (speaker_run / name).read_bytes()
+        assert not any(speaker.encode() in found for speaker in speakers), name
+    assert len(bundle.seen) > 5
+
+
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+def test_a_head_keeps_its_classes_when_others_are_enrolled(head, tmp_path):
+    config = ModelConfig(
+        upstream={"name": "logmel", "mels": 16, "encoder": {"name": "res8", "maps": 4}},
+        backend={"name": "pooled"},
+        head={"name": head},
+    )
+    model = build_model(config, 3).eval()
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    bundle = noisewise.Bundle(config, model, "keyword", Neighbours(["a", "b", "c"], *none))
+    bundle.decision.enroll("d", np.eye(4, dtype=np.float32))
+    again = noisewise.load(noisewise.save(bundle, tmp_path / "run"))
+    assert again.labels == ["a", "b", "c", "d"]
+    for name, value in again.model.heads.state_dict().items():
+        assert torch.equal(value, model.heads.state_dict()[name])

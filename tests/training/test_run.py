@@ -11,10 +11,25 @@ from safetensors.torch import load_file
 
 from noisewise.backend.ecapa import ECAPABackend
 from noisewise.backend.layer_statistics import LayerStatistics
+from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.model import SpeechModel
-from noisewise.recipe import load_recipe
-from noisewise.training.run import copy_weights, train
+from noisewise.recipe import PhaseMaskConfig, load_recipe
+from noisewise.seeding import derive, rng, torch_rng
+from noisewise.training.objective import Batch
+from noisewise.training.run import (
+    MaskedInput,
+    add_objectives,
+    copy_weights,
+    make_fabric,
+    make_selector,
+    open_parts,
+    train,
+)
+from noisewise.training.selection import Selector
+from noisewise.training.speaker_selection import SpeakerSelector
+from noisewise.types import Waves
+from noisewise.upstream.hiding import draw_hidden
 
 SCRIPT = """
 import json, sys
@@ -194,3 +209,141 @@ def test_back_ends_of_two_kinds_share_nothing(small_upstream):
     again = model(LayerStatistics, 2)
     assert copy_weights(source, again) == len(source.state_dict())
     assert torch.equal(again.backend.norm.running_mean, source.backend.norm.running_mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("kws-softmax", {"task": "speaker"}, "task 'speaker' with decision 'head'"),
+        ("kws-softmax", {"decision.name": "verification"}, "of speakers alone"),
+        ("sv-naw", {"task": "keyword"}, "task 'keyword' with decision 'verification'"),
+        ("sv-naw", {"phases.4.augment.noise": ["hum"]}, r"cannot change augment\.noise"),
+        ("sv-naw", {"phases.4.augment.crop_z": 3}, "augment: crop_z"),
+        ("sv-naw", {"model.upstream.mean": True}, "set mean: false"),
+    ],
+)
+def test_contradictions_are_refused_before_the_first_step(
+    speaker_settings, toy_settings, name, changes, message, tmp_path
+):
+    settings = speaker_settings if name == "sv-naw" else toy_settings
+    steps = []
+    with pytest.raises(ConfigError, match=message):
+        train(
+            load_recipe(name, settings | changes),
+            tmp_path / "run",
+            report=lambda phase, step, figures: steps.append(step),
+        )
+    assert steps == []
+
+
+def test_speakers_are_the_classes_of_their_task(speaker_settings, toy_corpus):
+    recipe = load_recipe("sv-naw", speaker_settings)
+    _, parts = open_parts(recipe, lambda line: None)
+    assert parts.labels == sorted(set(parts.train["speaker"][:]))
+    assert not set(parts.labels) & set(parts.validation["speaker"][:])
+    other = load_recipe("sv-naw", speaker_settings | {"seed": 7})
+    assert open_parts(other, lambda line: None)[1].labels == parts.labels  # split_seed is 0
+    drawn = load_recipe("sv-naw", speaker_settings | {"seed": 7, "data.split_seed": None})
+    assert open_parts(drawn, lambda line: None)[1].labels != parts.labels
+
+
+def test_every_objective_of_every_phase_is_in_the_model(speaker_settings, small_upstream):
+    recipe = load_recipe("sv-naw", speaker_settings)
+    model = SpeechModel(small_upstream(), LayerStatistics(24, 4, embedding=8))
+    add_objectives(model, recipe, ["ann", "ben"])
+    assert set(model.objectives) == {"adapters-1", "all-1"}
+    backends = [model.objectives[name]["backend"] for name in sorted(model.objectives)]
+    assert backends[0] is not backends[1]
+
+
+class Given:
+    """A model that keeps what it is given."""
+
+    def __init__(self, upstream=None, training=True):
+        self.upstream, self.training, self.given = upstream, training, []
+
+    def __call__(self, *given):
+        self.given.append(given)
+
+
+def batch(places):
+    clips = [rng(0, place).normal(size=4000 + 300 * place).astype("f4") for _, place in places]
+    labels = torch.zeros(len(clips), dtype=torch.int64)
+    return Batch(Waves.collate(clips), None, labels, torch_rng(0), places)
+
+
+@pytest.fixture(scope="module")
+def phase():
+    mask = PhaseMaskConfig(share=0.2, span=3, dims=0.1, dims_span=4)
+    return load_recipe("sv-naw").phases[0].model_copy(update={"mask": mask})
+
+
+def test_a_phases_mask_hides_by_seed_phase_and_place(small_upstream, phase):
+    upstream, places = small_upstream(), [(2, 0), (2, 1), (2, 5)]
+    data, model = batch(places), Given(upstream)
+    MaskedInput(3)(model, data, phase)
+    waves, hidden = model.given[0]
+    assert waves is data.noisy
+    counts = upstream.field.frame_counts(waves.lengths).tolist()
+    seed = derive(3, "hidden", "adapters")
+    expected = draw_hidden(counts, upstream.dim, phase.mask, seed, places)
+    assert torch.equal(hidden.frames, expected.frames)
+    assert torch.equal(hidden.dims, expected.dims)
+    share = Given(upstream)  # of another process: the same clip, alone
+    MaskedInput(3)(share, batch(places[2:]), phase)
+    assert torch.equal(share.given[0][1].frames[0], hidden.frames[2])
+    for seed, name in ((4, "adapters"), (3, "all")):
+        other = Given(upstream)
+        MaskedInput(seed)(other, data, phase.model_copy(update={"name": name}))
+        assert not torch.equal(other.given[0][1].frames, hidden.frames)
+
+
+def test_nothing_is_hidden_without_a_mask_or_outside_training(small_upstream, phase):
+    data = batch([(0, 0)])
+    for model, own in (
+        (Given(small_upstream(), training=False), phase),
+        (Given(None), phase.model_copy(update={"mask": None})),
+    ):
+        MaskedInput(0)(model, data, own)
+        assert model.given == [(data.noisy,)]
+    with pytest.raises(ConfigError, match="'adapters': mask needs a self-supervised upstream"):
+        MaskedInput(0)(Given(torch.nn.Linear(2, 2)), data, phase)
+
+
+def test_devices_that_cannot_be_used():
+    with pytest.raises(ConfigError, match="must be at least 1, got 0 and 1"):
+        make_fabric("cpu", "32-true", 0)
+    with pytest.raises(ConfigError, match="unknown device 'abacus'"):
+        make_fabric("abacus", "32-true")
+    assert make_fabric("cpu", "32-true").world_size == 1
+
+
+def test_the_selector_is_that_of_the_decision(speaker_settings, toy_settings):
+    for name, settings, kind in (
+        ("sv-naw", speaker_settings, SpeakerSelector),
+        ("kws-softmax", toy_settings, Selector),
+    ):
+        recipe = load_recipe(name, settings)
+        _, parts = open_parts(recipe, lambda line: None)
+        assert isinstance(make_selector(recipe, parts, {}, 0), kind)
+
+
+def test_a_model_that_learnt_nothing_is_kept_and_said(speaker_settings, toy_corpus, tmp_path):
+    """With the same clip for everybody no score speaks for anyone."""
+    root = tmp_path / "corpus"
+    (root / "hum").mkdir(parents=True)
+    sound = (toy_corpus / "hum" / "voice0_nohash_0.wav").read_bytes()
+    for path in (toy_corpus / "hum").iterdir():
+        (root / "hum" / path.name).write_bytes(sound)
+    one = {"steps": 1, "validate_every": 1}
+    recipe = load_recipe(
+        "sv-naw",
+        speaker_settings | {"data.root": str(root), "augment.crop_s": 1, "augment.noise": []},
+    )
+    recipe = recipe.model_copy(update={"phases": [recipe.phases[2].model_copy(update=one)]})
+    said = []
+    bundle = train(recipe, tmp_path / "run", say=said.append)
+    assert isinstance(bundle.decision, Verification)
+    assert bundle.decision.calibration.slope == 0
+    assert sum("higher scores do not speak for one speaker" in line for line in said) == 1
+    assert (tmp_path / "run" / "config.json").is_file()

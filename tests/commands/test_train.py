@@ -119,6 +119,24 @@ def test_refusals(arguments, message, noisewise, toy_corpus, tmp_path, monkeypat
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_a_speaker_recipe_on_a_corpus_of_ones_own(
+    noisewise, toy_corpus, speaker_settings, tmp_path
+):
+    """The recipe's own options are of the synthetic corpus."""
+    out, words = tmp_path / "run", ["train", "sv-plain", "--data", toy_corpus, "--noise", "pink"]
+    starts = ("model.", "data.fractions", "selection.")
+    settings = {k: v for k, v in speaker_settings.items() if k.startswith(starts)}
+    for number in range(3):
+        settings |= {f"phases.{number}.steps": 2, f"phases.{number}.validate_every": 2}
+    for key, value in settings.items():
+        words += [f"--{key}", json.dumps(value)]
+    done = noisewise(*words, "--out", out, *OPTIONS)
+    assert (done.status, done.out) == (0, ""), done.err
+    assert re.search(r"margin 2/2: .*validation clean eer 0\.\d+, 5 dB eer 0\.\d+, score", done.err)
+    bundle = package.load(out)
+    assert (bundle.training["corpus"], bundle.decision.name) == ("folder", "verification")
+
+
 def test_two_processes_speak_with_one_voice(toy_corpus, tmp_path):
     out = tmp_path / "run"
     command = ["train", "kws-softmax", "--data", toy_corpus, "--out", out, "--noise", "pink"]

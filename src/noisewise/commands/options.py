@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from noisewise.corpora import synthetic
 from noisewise.errors import ConfigError
+from noisewise.recipe import DataConfig
 
 PREFIX = "data.options."
 
@@ -27,3 +30,17 @@ def corpus_options(overrides: dict[str, Any] | None) -> dict[str, Any]:
         else:
             raise ConfigError(f"--{key}: known are --data.corpus NAME and --{PREFIX}KEY VALUE")
     return options
+
+
+def for_other_data(config: DataConfig) -> dict[str, Any]:
+    """Changes to a recipe that is about the synthetic corpus, where another takes its place.
+
+    >>> for_other_data(DataConfig(options={"size": "tiny"}))
+    {'data.options': {}}
+    >>> for_other_data(DataConfig(options={"classes": 12}))
+    {}
+    """
+    own = set(inspect.signature(synthetic.load).parameters)
+    if config.root is None and config.options and set(config.options) <= own:
+        return {"data.options": {}}
+    return {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from noisewise.commands.console import TrainingDisplay, command_line, progress_bar, say
+from noisewise.commands.options import for_other_data
 from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.pooling_report import best_line, gain_lines
@@ -59,6 +60,8 @@ def train(
     if isinstance(named, PretrainRecipe):
         raise ConfigError(f"{recipe}: a recipe for noisewise pretrain")
     trains = isinstance(named, Recipe)
+    if data is not None and isinstance(named, Recipe):
+        changes = for_other_data(named.data) | changes
     given = {
         "data.root": str(data) if data is not None and trains else None,
         "augment.noise" if trains else "test.noise": noise,

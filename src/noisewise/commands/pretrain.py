@@ -56,7 +56,7 @@ def pretrain(
         raise ConfigError(f"{recipe}: not a recipe for pre-training; see noisewise train")
     folder = out or Path("runs") / settings.recipe
     with progress_bar() as bar:
-        found = training.pretrain(
+        training.pretrain(
             settings,
             folder,
             root=data,
@@ -68,5 +68,3 @@ def pretrain(
             say=say,
             command=command_line(),
         )
-    hours = found["hours_of_training"]
-    say(f"{folder}: trained for {hours:.2f} h; next: noisewise embed {folder} CLIPS --out D")

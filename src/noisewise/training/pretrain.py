@@ -148,6 +148,10 @@ def pretrain(
     if fabric.is_global_zero:
         _finish(recipe, model, clips, out, found)
     fabric.barrier()
+    say(
+        f"{out}: trained for {found['hours_of_training']:.2f} h; "
+        f"next: noisewise embed {out} CLIPS --out D"
+    )
     return found
 
 

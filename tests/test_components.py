@@ -22,7 +22,7 @@ def test_builds_with_checked_options():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"name": "os.system"}, "unknown head 'os.system'; known: linear"),
+        ({"name": "os.system"}, "unknown head 'os.system'; known: cosine, linear"),
         ({"name": "noisewise.backend.heads:LinearHead"}, "unknown head"),
         ({}, "unknown head None"),
         ({"name": "linear", "skale": 1}, "has no option 'skale'; it has: scale"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
+from noisewise.pooling import attention
 from noisewise.pooling.attention import (
     AttentiveStatisticsPool,
     ChannelAttentivePool,
@@ -89,8 +90,38 @@ def test_the_formulas():
                               for g, (s, t) in enumerate(zip((5, 4), tables, strict=True))], 1))
         for tables in (onehot.queries, onehot.keys)
     )  # fmt: skip
-    attention = (q @ k.T / math.sqrt(6)).softmax(1)
-    torch.testing.assert_close(onehot(values, lengths, codes)[0], (attention @ x).mean(0))
+    shares = (q @ k.T / math.sqrt(6)).softmax(1)
+    torch.testing.assert_close(onehot(values, lengths, codes)[0], (shares @ x).mean(0))
+
+
+def both_ways(function):
+    """What a function gives with attention over whole batches, and over distinct codes."""
+    found = []
+    for size in (256, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "SHORT", size)
+            found.append(function())
+    return found
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), junk=st.sampled_from([0.0, 7.0])
+)
+def test_attention_over_codes_is_the_same_over_distinct_ones(lengths, junk):
+    torch.manual_seed(0)
+    pool = POOLS["onehot"]()
+    values, lengths, codes = batch(lengths, junk)
+
+    def run():
+        pool.zero_grad()
+        weights = pool.weights(values, lengths, codes)
+        weights.square().sum().backward()
+        return weights, [p.grad.clone() for p in pool.parameters()]
+
+    (whole, whole_grads), (distinct, distinct_grads) = both_ways(run)
+    torch.testing.assert_close(whole, distinct)
+    for one, other in zip(whole_grads, distinct_grads, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", POOLS)

@@ -71,6 +71,10 @@ class ChannelAttentivePool(Pooling):
         return weighted_statistics(values, own_softmax(scores, lengths), lengths)
 
 
+SHORT = 256
+"""Frames up to which attention is over whole batches, not over a clip's distinct codes."""
+
+
 class OneHotAttentivePool(WeightedPooling):
     """Self-attention over the codes alone, with the frames as values (arXiv 2304.03940's code).
 
@@ -106,11 +110,29 @@ class OneHotAttentivePool(WeightedPooling):
         for size, column in zip(self.sizes, codes[own].T, strict=True):
             if int(column.min()) < 0 or int(column.max()) >= size:
                 raise ConfigError(f"code {int(column.max())} in a group of {size} codes")
+        if codes.shape[1] <= SHORT:
+            return self._of_batch(codes, own)
         rows = []
         for clip, n in zip(codes, lengths.tolist(), strict=True):
             weights = self._of_clip(clip[:n])
             rows.append(nn.functional.pad(weights, (0, codes.shape[1] - n)))
         return torch.stack(rows)
+
+    def _of_batch(self, codes: Tensor, own: Tensor) -> Tensor:
+        """(batch, frames, groups) codes -> (batch, frames) weights, all frames with all."""
+        query, key = self._asked(codes.masked_fill(~own[:, :, None], 0))
+        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
+        attention = scores.masked_fill(~own[:, None], -torch.inf).softmax(2) * own[:, :, None]
+        weights: Tensor = attention.sum(1) / own.sum(1, keepdim=True)
+        return weights
+
+    def _asked(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., groups) codes -> queries and keys (..., dim)."""
+        query, key = (
+            torch.tanh(torch.cat([t(codes[..., g]) for g, t in enumerate(tables)], dim=-1))
+            for tables in (self.queries, self.keys)
+        )
+        return query, key
 
     def _of_clip(self, codes: Tensor) -> Tensor:
         """(frames, groups) codes -> (frames,) weights.
@@ -119,10 +141,7 @@ class OneHotAttentivePool(WeightedPooling):
         each counted as often as it occurs: a few hundred at most, however long the clip is.
         """
         listed, number, counts = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
-        query, key = (
-            torch.tanh(torch.cat([t(listed[:, g]) for g, t in enumerate(tables)], dim=-1))
-            for tables in (self.queries, self.keys)
-        )
+        query, key = self._asked(listed)
         scores = query @ key.T / math.sqrt(query.shape[-1]) + counts.log()
         share = counts.to(scores.dtype) / len(codes)
         weights: Tensor = (share @ scores.softmax(1) / counts)[number]

@@ -116,7 +116,7 @@ def execute(words, speakers):
         words += shortened(recipe, speakers)
     if verb == "pretrain":
         words += SMALL
-        for number in range(3):
+        for number in range(len(load_any_recipe("noisewise-small").phases)):
             words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
             words += [f"--phases.{number}.batches.seconds", "4"]
     if verb in ("train", "pretrain", "evaluate", "enroll", "corrupt"):

@@ -129,8 +129,11 @@ def test_two_processes_share_the_batches(start, processes, small, undisturbed, t
     name = "upstream.network.encoder.layers.0.feed_forward.output_dense.weight"
     change = (one.model[name] - two.model[name]).norm() / one.model[name].norm()
     assert 0 < change < 0.1
-    losses = [[row["val_loss"] for row in run.progress.history] for run in (one, two)]
-    assert np.allclose(*losses, rtol=0.05)
+    # units of the second phase are each run's own
+    first = [[r["val_loss"] for r in run.progress.history if r["phase"] == "spectral"]
+             for run in (one, two)]  # fmt: skip
+    assert len(first[0]) == 2
+    assert np.allclose(*first, rtol=0.02)
 
 
 def test_several_processes_survive_batches_without_a_usable_clip(

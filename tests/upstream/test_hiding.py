@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisewise.recipe import MaskConfig
+from noisewise.recipe import PhaseMaskConfig
 from noisewise.upstream.hiding import Hidden, draw_hidden, draw_mask
 
 COUNTS = st.lists(st.integers(1, 120), min_size=1, max_size=5)
@@ -71,7 +71,7 @@ def test_a_clip_no_longer_than_a_run_is_hidden_whole():
 @settings(max_examples=40, deadline=None)
 @given(counts=COUNTS, dims=st.floats(0.05, 0.9), span=SPANS, seed=st.integers(0, 99))
 def test_frames_and_dimensions_are_drawn_each_for_itself(counts, dims, span, seed):
-    config = MaskConfig(share=0.3, span=4, dims=dims, dims_span=span)
+    config = PhaseMaskConfig(share=0.3, span=4, dims=dims, dims_span=span)
     names = keys(len(counts))
     hidden = draw_hidden(counts, 40, config, seed, names)
     assert torch.equal(hidden.frames, draw_mask(counts, 0.3, 4, seed, names))
@@ -84,14 +84,14 @@ def test_frames_and_dimensions_are_drawn_each_for_itself(counts, dims, span, see
 
 
 def test_about_the_share_of_dimensions_is_hidden_and_not_those_of_the_frames():
-    config = MaskConfig(share=0.2, span=5, dims=0.2, dims_span=5)
+    config = PhaseMaskConfig(share=0.2, span=5, dims=0.2, dims_span=5)
     hidden = draw_hidden([800] * 20, 800, config, 0, keys(20))
     assert hidden.dims.float().mean().item() == pytest.approx(0.2, abs=0.03)
     assert not torch.equal(hidden.dims, hidden.frames)
 
 
 def test_dimensions_are_hidden_only_where_asked_for():
-    config = MaskConfig(share=0.2, span=5, dims=0.0)
+    config = PhaseMaskConfig(share=0.2, span=5, dims=0.0)
     assert draw_hidden([9, 4], 12, config, 0, keys(2)).dims is None
 
 

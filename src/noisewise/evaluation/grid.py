@@ -121,22 +121,17 @@ def evaluate(
     Returns:
         What goes into ``results.json`` and, with the audio of the hardest clips, into reports.
     """
-    noises = by_name([s for spec in noise for s in open_noise(spec, test.rows)])
-    rooms = by_name([s for spec in rir for s in open_rooms(spec)])
-    if noises and not snr:
-        raise ConfigError("noise needs at least one SNR")
-    corruptor = Corruptor(noises, rooms, seed, level)
-    conditions = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
+    corruptor, conditions = open_conditions(test.rows, noise, snr, rir, codec, level, seed)
     truth = label_numbers(test.rows, bundle.task, bundle.labels)
     measured = []
-    for condition in conditions.conditions():
+    for condition in conditions:
         change = None if condition.clean else InCondition(corruptor, condition)
         embedded = embed_rows(
             bundle.model,
             test.rows,
             change=change,
             workers=workers,
-            progress=None if progress is None else _step(progress, condition.name),
+            progress=None if progress is None else step_of(progress, condition.name),
         )
         measured.append(Measured.of(bundle, condition, embedded, truth))
     known = set(bundle.labels)
@@ -174,7 +169,36 @@ def evaluate(
     )
 
 
-def _step(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
+def open_conditions(
+    rows: datasets.Dataset,
+    noise: Sequence[str],
+    snr: Sequence[float],
+    rir: Sequence[str],
+    codec: Sequence[str],
+    level: Level,
+    seed: int,
+) -> tuple[Corruptor, list[Condition]]:
+    """What corrupts test clips, and the conditions it puts them in; arguments as `evaluate`.
+
+    Raises:
+        ConfigError: noise without an SNR.
+    """
+    noises = by_name([s for spec in noise for s in open_noise(spec, rows)])
+    rooms = by_name([s for spec in rir for s in open_rooms(spec)])
+    if noises and not snr:
+        raise ConfigError("noise needs at least one SNR")
+    grid = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
+    return Corruptor(noises, rooms, seed, level), list(grid.conditions())
+
+
+def thinned(false_accepts: np.ndarray, false_rejects: np.ndarray) -> Det:
+    """At most 200 points of a DET curve, its ends among them."""
+    keep = np.unique(np.linspace(0, len(false_accepts) - 1, 200).round().astype(int))
+    return Det(false_accepts[keep].tolist(), false_rejects[keep].tolist())
+
+
+def step_of(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
+    """The progress of one condition, told by its name and the number of clips done."""
     return lambda done: progress(name, done)
 
 
@@ -249,9 +273,7 @@ class Measured:
         _, wanted = self.parts(bundle, truth)
         if wanted.all() or not wanted.any():
             return None
-        far, frr = det_points(self.answer.score[wanted], self.answer.score[~wanted])
-        keep = np.unique(np.linspace(0, len(far) - 1, 200).round().astype(int))
-        return Det([float(x) for x in far[keep]], [float(x) for x in frr[keep]])
+        return thinned(*det_points(self.answer.score[wanted], self.answer.score[~wanted]))
 
 
 def _hardest(

@@ -12,18 +12,16 @@ import numpy as np
 
 from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
-from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.voxceleb_trials import trial_lists, trial_rows
 from noisewise.decision.verification import Verification
 from noisewise.embedding import embed_rows
 from noisewise.errors import ConfigError, CorpusError
-from noisewise.evaluation.grid import InCondition, TestSet
-from noisewise.evaluation.results import Data, Det, Rejection, Results, Row, Skipped
+from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, step_of, thinned
+from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import Detection, false_accept, false_reject
 from noisewise.metrics.speaker_intervals import eer_interval
-from noisewise.noise.condition import Condition, Grid
-from noisewise.noise.corrupt import Corruptor
+from noisewise.noise.condition import Condition
 from noisewise.noise.level import Level
 from noisewise.sampling.trials import make_trials
 from noisewise.trials import Trials, read_trials, usable_trials
@@ -144,25 +142,20 @@ def evaluate_trials(
     if not isinstance(rule, Verification):
         raise ConfigError(f"{name}: its decision is {rule.name!r}, not verification")
     test, rows = given.test, given.test.rows
-    noises = by_name([s for spec in noise for s in open_noise(spec, rows)])
-    rooms = by_name([s for spec in rir for s in open_rooms(spec)])
-    if noises and not snr:
-        raise ConfigError("noise needs at least one SNR")
-    corruptor = Corruptor(noises, rooms, seed, level)
-    grid = Grid(list(noises), list(snr) if noises else [], list(rooms), list(codec))
+    corruptor, conditions = open_conditions(rows, noise, snr, rir, codec, level, seed)
     people = sorted(set(rows["speaker"][:]))
     number = {speaker: i for i, speaker in enumerate(people)}
     speaker_of = {
         clip: number[s] for clip, s in zip(given.trials.names, rows["speaker"][:], strict=True)
     }
     scored, made, skipped, det = [], [], [], {}
-    for condition in grid.conditions():
+    for condition in conditions:
         embedded = embed_rows(
             bundle.model,
             rows,
             change=None if condition.clean else InCondition(corruptor, condition),
             workers=workers,
-            progress=None if progress is None else _step(progress, condition.name),
+            progress=None if progress is None else step_of(progress, condition.name),
         )
         place = {given.trials.names[int(row)]: i for i, row in enumerate(embedded.rows)}
         trials = usable_trials(given.trials, place)
@@ -183,7 +176,7 @@ def evaluate_trials(
         )
         made.append(_row(rule, condition, trials, raw, found, interval, len(embedded.skipped)))
         skipped += [Skipped(i, why, condition.name) for i, why in embedded.skipped]
-        det[condition.name] = _curve(found)
+        det[condition.name] = thinned(found.false_accepts, found.false_rejects)
         scored.append(Scored(condition, trials, raw))
     first = made[0].metrics
     results = Results(
@@ -208,10 +201,6 @@ def evaluate_trials(
         else Rejection(rule.threshold, rule.target_far or math.nan, first["far"], first["frr"]),
     )
     return results, scored
-
-
-def _step(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
-    return lambda done: progress(name, done)
 
 
 def _row(
@@ -243,11 +232,6 @@ def _row(
         intervals={"eer": interval},
         skipped=skipped,
     )
-
-
-def _curve(found: Detection) -> Det:
-    keep = np.unique(np.linspace(0, len(found.false_accepts) - 1, 200).round().astype(int))
-    return Det(found.false_accepts[keep].tolist(), found.false_rejects[keep].tolist())
 
 
 def some_speakers(given: TrialSet, speakers: int = 20) -> TestSet:

@@ -107,7 +107,7 @@ def test_terms_know_classes_and_counts_and_are_named_after_phase_and_place():
     names, counts = ["ann", "ben"], [3, 1]
     found = [phase_terms(phase, names, counts) for phase in recipe.phases]
     assert [[term.head for term in terms] for terms in found] == [
-        ["adapters-0", "adapters-1"], ["all-0", "all-1"],
+        ["adapters-0", "pairs"], ["all-0", "pairs"],
         ["frozen-0"], ["unfrozen-0"], ["margin-0"],
     ]  # fmt: skip
     assert [term.weight for term in found[0]] == [1.0, 0.1]
@@ -117,6 +117,23 @@ def test_terms_know_classes_and_counts_and_are_named_after_phase_and_place():
     open_classes = {"name": "triplet", "open_classes": ["ben"]}
     phase = recipe.phases[0].model_copy(update={"objective": [open_classes]})
     assert phase_terms(phase, names)[0].open == [1]
+
+
+def test_phases_share_what_a_term_adds_by_its_name(small_upstream):
+    recipe = load_recipe("sv-naw")
+    model = SpeechModel(small_upstream(), torch.nn.Identity())
+    add_objectives(model, recipe, ["ann", "ben"])
+    assert list(model.objectives) == ["pairs"]
+    own = recipe.model_copy(deep=True)
+    for phase in own.phases[:2]:
+        del phase.objective[1]["shared"]
+    model.objectives.clear()
+    add_objectives(model, own, ["ann", "ben"])
+    assert list(model.objectives) == ["adapters-1", "all-1"]
+    recipe.phases[1].objective[1]["backend"] = {"name": "layer_statistics", "embedding": 7}
+    model.objectives.clear()
+    with pytest.raises(ConfigError, match="phase 'all': its 'pairs' is not shaped like the earl"):
+        add_objectives(model, recipe, ["ann", "ben"])
 
 
 @pytest.mark.parametrize("name", SPEAKERS)

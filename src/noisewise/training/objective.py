@@ -64,6 +64,8 @@ class Term(ABC):
     """Whether the teacher is the model as training found it."""
     head = ""
     """Name of the term among those of all phases, and of what it adds to the model."""
+    shared: str | None = None
+    """That name where terms of several phases train the same."""
 
     def __init__(self, weight: float) -> None:
         if weight < 0:

@@ -17,7 +17,7 @@ from noisewise.training.objective import Term
 def phase_terms(
     phase: PhaseConfig, names: Sequence[str] = (), counts: Sequence[int] = ()
 ) -> list[Term]:
-    """The terms of a phase; the modules that they add to the model are named after both.
+    """The terms of a phase; what one adds to the model is named after both, or by `Term.shared`.
 
     Args:
         phase: of the recipe.
@@ -27,7 +27,7 @@ def phase_terms(
     terms: list[Term] = []
     for place, spec in enumerate(phase.objective):
         term = build("term", spec, names=names, counts=counts)
-        term.head = f"{phase.name}-{place}"
+        term.head = term.shared or f"{phase.name}-{place}"
         terms.append(term)
     return terms
 

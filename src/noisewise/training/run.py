@@ -215,12 +215,26 @@ class MaskedInput:
 
 
 def add_objectives(model: SpeechModel, recipe: Recipe, labels: list[str]) -> None:
-    """Add what the objectives of all phases train besides the model."""
+    """Add what the objectives of all phases train besides the model.
+
+    Raises:
+        ConfigError: terms share what they add, and differ in its shape.
+    """
     for phase in recipe.phases:
         for term in phase_terms(phase, labels, [1] * len(labels)):
             made = term.module(model.upstream, phase.teacher)
-            if made is not None:
+            if made is None:
+                continue
+            if term.head not in model.objectives:
                 model.objectives[term.head] = made
+            elif _shapes(made) != _shapes(model.objectives[term.head]):
+                raise ConfigError(
+                    f"phase {phase.name!r}: its {term.head!r} is not shaped like the earlier one"
+                )
+
+
+def _shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def make_selector(

@@ -66,14 +66,18 @@ class AngularPrototypicalTerm(Term):
         weight: of this term in the sum.
         backend: frames to the embedding that is compared, with options of its own; it learns, and
             ends with training. None takes the model's own back end.
+        shared: a name; a later phase whose term has the same one goes on with what this one has
+            learnt. None begins afresh.
     """
 
     needs_clean = True
     needs_origin = True
 
-    def __init__(self, weight: float = 1.0, backend: Spec | None = None) -> None:
+    def __init__(
+        self, weight: float = 1.0, backend: Spec | None = None, shared: str | None = None
+    ) -> None:
         super().__init__(weight)
-        self.backend = backend
+        self.backend, self.shared = backend, shared
 
     def module(self, upstream: Any, teacher: dict[str, Any] | None) -> nn.Module:
         """Scale and offset of the cosines, and the back end where it is not the model's."""

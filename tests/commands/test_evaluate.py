@@ -253,7 +253,8 @@ def test_two_speaker_models_hear_the_same_trials(noisewise, speaker_run, toy_cor
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["RUN", "--trials", "LIST"], "--trials is for speaker models"),
+        (["RUN", "--trials", "LIST"], "--trials and --segments are for speaker models"),
+        (["RUN", "--segments", "2"], "--trials and --segments are for speaker models"),
         (["SPEAKERS", "--trials", "nowhere"], "nowhere: cannot be read as text"),
         (["SPEAKERS", "--trials", "BARE"], "trials without labels cannot be measured"),
         (["SPEAKERS", "--noise", "wind", "--snr"], "at least one SNR"),

@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 import noisewise
 from noisewise import audio
@@ -13,7 +16,7 @@ from noisewise.corpora import open_corpus
 from noisewise.corpora.base import read_row
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.results import dumps
-from noisewise.evaluation.trial_grid import evaluate_trials, open_trials, some_speakers
+from noisewise.evaluation.trial_grid import Segment, evaluate_trials, open_trials, some_speakers
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import eer, false_accept, false_reject, min_dcf
 from noisewise.metrics.speaker_intervals import eer_interval
@@ -163,6 +166,60 @@ def test_rows_are_those_of_the_trials_in_each_condition(bundle, toy_corpus):
     first = results.rows[0].metrics
     assert results.rejection.threshold == rule.threshold
     assert (results.rejection.far, results.rejection.frr) == (first["far"], first["frr"])
+
+
+def test_crops_are_scored_alone_and_with_whole_clips(bundle, toy_corpus):
+    given = open_trials(bundle, toy_corpus)
+    whole, scored = evaluate_trials(bundle, given, noise=["pink"], snr=[5])
+    options = {"noise": ["pink"], "snr": [5], "segments": 3, "segment_s": 0.4}
+    results, again = evaluate_trials(bundle, given, **options)
+    corruptor = Corruptor({"pink": Generated("pink")}, {}, 0)
+    labels = given.trials.labels
+    for row, before, part, old in zip(results.rows, whole.rows, again, scored, strict=True):
+        assert {k: row.metrics[k] for k in before.metrics} == before.metrics
+        assert set(row.metrics) - set(before.metrics) == {"eer_segments", "eer_full"}
+        np.testing.assert_array_equal(part.scores, old.scores)
+        clips, crops = [], []
+        for item in given.test.rows:
+            clip = read_row(item)
+            if not row.condition.clean:
+                clip = corruptor(clip, row.condition, item["id"], item["speaker"])
+            starts = [0, round((len(clip) - 6400) / 2), len(clip) - 6400]
+            clips.append(bundle.embed([clip])[0])
+            crops.append([bundle.embed([clip[s : s + 6400]])[0] for s in starts])
+        clips, crops = np.array(clips), np.array(crops)
+        clips, crops = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (clips, crops))
+        pairs = list(zip(given.trials.enrol, given.trials.test, strict=True))
+        of_crops = np.array([(crops[a] @ crops[b].T).mean() for a, b in pairs])
+        full = (of_crops + np.array([clips[a] @ clips[b] for a, b in pairs])) / 2
+        tolerance = 2.5 / min(labels.sum(), (~labels).sum())  # scores that rounding swaps
+        for name, scores in (("eer_segments", of_crops), ("eer_full", full)):
+            expected = eer(scores[labels], scores[~labels])
+            assert row.metrics[name] == pytest.approx(expected, abs=tolerance)
+
+
+@settings(max_examples=30)
+@drawn(samples=st.integers(1, 50_000), of=st.integers(1, 6), seconds=st.floats(0.1, 3))
+def test_crops_are_equally_long_and_reach_from_start_to_end(samples, of, seconds):
+    clip = np.arange(samples, dtype=np.float32)
+    crops = [Segment(None, i, of, seconds)(clip, "a", None) for i in range(of)]
+    size = round(seconds * 16_000)
+    assert {len(crop) for crop in crops} == {size}
+    assert crops[0][0] == 0
+    if samples >= size:
+        assert all((np.diff(crop) == 1).all() for crop in crops)
+        if of > 1:
+            assert crops[-1][-1] == samples - 1
+            steps = np.diff([crop[0] for crop in crops])
+            assert steps.max() - steps.min() <= 1
+    else:
+        np.testing.assert_array_equal(crops[-1], np.arange(size) % samples)
+
+
+@pytest.mark.parametrize("wrong", [{"segments": -1}, {"segments": 2, "segment_s": 0.01}])
+def test_segments_out_of_range_are_refused(bundle, toy_corpus, wrong):
+    with pytest.raises(ConfigError, match="segments must not be negative and last 0.1 to 60 s"):
+        evaluate_trials(bundle, open_trials(bundle, toy_corpus), **wrong)
 
 
 def test_workers_and_repetition_change_nothing(bundle, toy_corpus):

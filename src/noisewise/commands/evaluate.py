@@ -51,6 +51,8 @@ def evaluate(
     codec: list[str] | None = None,
     level: Level = "active",
     trials: str | None = None,
+    segments: int = 0,
+    segment_s: float = 3.0,
     out: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -76,6 +78,9 @@ def evaluate(
             ITU-T P.56) or full (the whole clip; easier at the same number).
         trials: of a speaker model: file of a list (label, enrolment, test), or the name of one
             that the corpus has, such as vox1-o-cleaned; without it they are drawn by the seed.
+        segments: of a speaker model: crops of every clip; error rates of their averaged scores, and
+            of those with whole clips', are measured too (published: 5).
+        segment_s: seconds of a crop.
         out: folder of the report (default: evaluation, in the first run's folder).
         seed: of the corruption.
         device: cpu, cuda or mps.
@@ -98,6 +103,8 @@ def evaluate(
             codec=codec or [],
             level=level,
             trials=trials,
+            segments=segments,
+            segment_s=segment_s,
             seed=seed,
             workers=workers,
             confidence=confidence,
@@ -124,6 +131,8 @@ def measure(
     codec: Sequence[str] = (),
     level: Level = "active",
     trials: str | None = None,
+    segments: int = 0,
+    segment_s: float = 3.0,
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
@@ -131,8 +140,8 @@ def measure(
 ) -> Measurement:
     """`grid.evaluate`, or `evaluate_trials` of a speaker model, and embeddings for the map."""
     speakers = isinstance(bundle.decision, Verification)
-    if trials is not None and not speakers:
-        raise ConfigError(f"{name}: --trials is for speaker models")
+    if (trials is not None or segments) and not speakers:
+        raise ConfigError(f"{name}: --trials and --segments are for speaker models")
     settings: dict[str, Any] = {
         "noise": noise,
         "snr": snr,
@@ -152,6 +161,7 @@ def measure(
                 bundle, data, trials=trials, seed=seed, **(options or {})
             )
             say(f"{name}: {len(given.trials)} trials ({given.source}), {_left_out(given.test)}")
+            settings |= {"segments": segments, "segment_s": segment_s}
             results, scored = trial_grid.evaluate_trials(bundle, given, **settings)
             shown = trial_grid.some_speakers(given)
             return Measurement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,19 @@ from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
 from noisewise.corpora.voxceleb_trials import trial_lists, trial_rows
 from noisewise.decision.verification import Verification
-from noisewise.embedding import embed_rows
+from noisewise.embedding import Change, embed_rows
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, step_of, thinned
 from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
 from noisewise.metrics.cllr import cllr
-from noisewise.metrics.detection import Detection, false_accept, false_reject
+from noisewise.metrics.detection import Detection, eer, false_accept, false_reject
 from noisewise.metrics.speaker_intervals import eer_interval
 from noisewise.noise.condition import Condition
 from noisewise.noise.level import Level
 from noisewise.sampling.trials import make_trials
+from noisewise.scoring import score_full, score_segments
 from noisewise.trials import Trials, read_trials, usable_trials
+from noisewise.types import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,18 @@ def evaluate_trials(
     workers: int = 0,
     name: str = "run",
     progress: Callable[[str, int], None] | None = None,
+    segments: int = 0,
+    segment_s: float = 3.0,
 ) -> tuple[Results, list[Scored]]:
     """Measure a run clean and over a grid of conditions; both clips of a trial are in it.
 
     Args:
         bundle: with a verification decision.
         given: from `open_trials`.
+        segments: crops of every clip; with some, the error rates of plain cosines from crops
+            (``eer_segments``) and from crops and whole clips (``eer_full``) are measured too, see
+            `noisewise.scoring`.
+        segment_s: seconds of each.
         noise, snr, rir, codec, level, seed, confidence, workers, name, progress: see
             `noisewise.evaluation.grid.evaluate`.
 
@@ -135,12 +144,16 @@ def evaluate_trials(
         What goes into ``results.json``, and the scores of each condition.
 
     Raises:
-        ConfigError: the run does not verify, or noise without SNRs.
+        ConfigError: the run does not verify, noise without SNRs, or segments out of range.
         CorpusError: a condition that leaves no targets or no impostors.
     """
     rule = bundle.decision
     if not isinstance(rule, Verification):
         raise ConfigError(f"{name}: its decision is {rule.name!r}, not verification")
+    if segments < 0 or not 0.1 <= segment_s <= 60:
+        raise ConfigError(
+            f"segments must not be negative and last 0.1 to 60 s, got {segments} of {segment_s}"
+        )
     test, rows = given.test, given.test.rows
     corruptor, conditions = open_conditions(rows, noise, snr, rir, codec, level, seed)
     people = sorted(set(rows["speaker"][:]))
@@ -150,20 +163,25 @@ def evaluate_trials(
     }
     scored, made, skipped, det = [], [], [], {}
     for condition in conditions:
-        embedded = embed_rows(
+        change = None if condition.clean else InCondition(corruptor, condition)
+        embed = partial(
+            embed_rows,
             bundle.model,
             rows,
-            change=None if condition.clean else InCondition(corruptor, condition),
             workers=workers,
             progress=None if progress is None else step_of(progress, condition.name),
         )
+        embedded = embed(change=change)
+        crops = [Segment(change, i, segments, segment_s) for i in range(segments)]
+        cropped = [embed(change=crop).vectors for crop in crops]
         place = {given.trials.names[int(row)]: i for i, row in enumerate(embedded.rows)}
         trials = usable_trials(given.trials, place)
         if trials is None or trials.labels is None:
             raise CorpusError(
                 f"{condition.name}: no targets or no impostors: {embedded.skipped[:3]}"
             )
-        raw = rule.raw(trials, embedded.vectors[[place[clip] for clip in trials.names]])
+        chosen = [place[clip] for clip in trials.names]
+        raw = rule.raw(trials, embedded.vectors[chosen])
         found = Detection.of(*trials.split(raw))
         speakers = np.array([speaker_of[clip] for clip in trials.names])
         interval = eer_interval(
@@ -174,7 +192,13 @@ def evaluate_trials(
             seed,
             confidence=confidence,
         )
-        made.append(_row(rule, condition, trials, raw, found, interval, len(embedded.skipped)))
+        row = _row(rule, condition, trials, raw, found, interval, len(embedded.skipped))
+        if cropped:
+            parts = np.stack(cropped, 1)[chosen]
+            row.metrics["eer_segments"] = eer(*trials.split(score_segments(trials, parts)))
+            full = score_full(trials, embedded.vectors[chosen], parts)
+            row.metrics["eer_full"] = eer(*trials.split(full))
+        made.append(row)
         skipped += [Skipped(i, why, condition.name) for i, why in embedded.skipped]
         det[condition.name] = thinned(found.false_accepts, found.false_rejects)
         scored.append(Scored(condition, trials, raw))
@@ -201,6 +225,34 @@ def evaluate_trials(
         else Rejection(rule.threshold, rule.target_far or math.nan, first["far"], first["frr"]),
     )
     return results, scored
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One of several crops of equal length, spread evenly from a clip's start to its end.
+
+    Clips that are shorter are repeated. Picklable.
+
+    Attributes:
+        before: what is done to the whole clip first.
+        number, of: which crop of how many.
+        seconds: its length.
+    """
+
+    before: Change | None
+    number: int
+    of: int
+    seconds: float
+
+    def __call__(self, clip: np.ndarray, clip_id: str, speaker: str | None) -> np.ndarray:
+        """See `noisewise.embedding.Change`."""
+        if self.before is not None:
+            clip = self.before(clip, clip_id, speaker)
+        samples = round(self.seconds * SAMPLE_RATE)
+        if len(clip) < samples:
+            clip = np.resize(clip, samples)
+        start = round((len(clip) - samples) * self.number / max(self.of - 1, 1))
+        return clip[start : start + samples]
 
 
 def _row(

@@ -33,6 +33,8 @@ METRICS = {
     "accuracy": Metric("Accuracy", clause="{subject} is right {value} of the time"),
     "macro_f1": Metric("Macro F1"),
     "eer": Metric("Equal error rate", higher=False),
+    "eer_segments": Metric("Equal error rate of crops", higher=False),
+    "eer_full": Metric("Equal error rate of crops and whole clips", higher=False),
     "far": Metric("False accepts", higher=False),
     "frr": Metric("False rejects", higher=False),
     "min_dcf": Metric("Minimum detection cost", percent=False, higher=False),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
+from noisewise.processes import alone
 from noisewise.types import length_mask, wide
 
 
@@ -102,7 +103,7 @@ def batch_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
         norm: BatchNorm1d for x (batch, channels) or (batch, channels, frames), BatchNorm2d for x
             (batch, channels, mels, frames).
     """
-    if not norm.training or (mask is None and _alone()):
+    if not norm.training or (mask is None and alone()):
         return zero_outside(norm(x), mask)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
@@ -155,18 +156,9 @@ class _OwnFrameNorm(torch.autograd.Function):
         return zero_outside(dx.mul_(_spread((var + ctx.eps).rsqrt(), dy)), mask), None, None
 
 
-def _alone() -> bool:
-    """Whether this is the only process that trains."""
-    return not (
-        distributed.is_available()
-        and distributed.is_initialized()
-        and distributed.get_world_size() > 1
-    )
-
-
 def _of_all(sums: Tensor) -> Tensor:
     """The same added up over all processes."""
-    if not _alone():
+    if not alone():
         distributed.all_reduce(sums)
     return sums
 

@@ -218,7 +218,7 @@ def test_crops_are_equally_long_and_reach_from_start_to_end(samples, of, seconds
 
 @pytest.mark.parametrize("wrong", [{"segments": -1}, {"segments": 2, "segment_s": 0.01}])
 def test_segments_out_of_range_are_refused(bundle, toy_corpus, wrong):
-    with pytest.raises(ConfigError, match="segments must not be negative and last 0.1 to 60 s"):
+    with pytest.raises(ConfigError, match=r"segments must not be negative and last 0\.1 to 60 s"):
         evaluate_trials(bundle, open_trials(bundle, toy_corpus), **wrong)
 
 

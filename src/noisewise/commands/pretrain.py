@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from noisewise.commands.console import TrainingDisplay, command_line, progress_bar, say
 from noisewise.errors import ConfigError
+from noisewise.processes import is_first
 from noisewise.recipe import PretrainRecipe, load_any_recipe
 from noisewise.training import pretrain as training
-from noisewise.training.run import is_first
 
 
 def pretrain(

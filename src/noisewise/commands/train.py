@@ -10,6 +10,7 @@ from noisewise.commands.options import for_other_data
 from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.pooling_report import best_line, gain_lines
+from noisewise.processes import is_first
 from noisewise.recipe import BenchmarkRecipe, PretrainRecipe, Recipe, load_any_recipe
 from noisewise.training import run
 
@@ -105,7 +106,7 @@ def _train(
             say=say,
         )
     score = bundle.training["validation_score"]
-    if run.is_first():
+    if is_first():
         say(f"{folder}: validation score {score:.3f}; next: noisewise evaluate {folder}")
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from noisewise.errors import ConfigError
+from noisewise.processes import alone, world
 from noisewise.types import wide
 
 _MIN_SCALE = 1e-6
@@ -87,12 +88,10 @@ def _unit(vectors: Tensor) -> Tensor:
 
 def _of_all_processes(keys: Tensor) -> tuple[Tensor, int]:
     """Keys (sets, n, dim) -> (sets, n of all processes, dim), and where this process's begin."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if alone():
         return keys, 0
-    world, rank, n = distributed.get_world_size(), distributed.get_rank(), keys.shape[1]
-    if world == 1:
-        return keys, 0
-    sizes = [torch.zeros(1, dtype=torch.int64, device=keys.device) for _ in range(world)]
+    (rank, count), n = world(), keys.shape[1]
+    sizes = [torch.zeros(1, dtype=torch.int64, device=keys.device) for _ in range(count)]
     distributed.all_gather(sizes, sizes[0].new_tensor([n]))
     counts = [int(size) for size in sizes]
     if set(counts) != {n}:

@@ -11,7 +11,6 @@ from typing import Any
 import datasets
 import torch
 from lightning.fabric import Fabric
-from torch import distributed
 
 from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
@@ -178,13 +177,6 @@ def train(
 
 def silent(line: str) -> None:
     """One of several processes speaks."""
-
-
-def is_first() -> bool:
-    """Whether this is the process that speaks, also when training is over."""
-    return not (distributed.is_available() and distributed.is_initialized()) or (
-        distributed.get_rank() == 0
-    )
 
 
 class MaskedInput:

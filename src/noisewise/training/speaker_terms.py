@@ -14,6 +14,7 @@ from noisewise.losses.angular_prototypical import ExtendedAngularPrototypical
 from noisewise.losses.hint import hint_loss
 from noisewise.losses.margin_softmax import check_margins, margin_softmax
 from noisewise.model import Output, SpeechModel
+from noisewise.processes import alone
 from noisewise.training.objective import Batch, Term
 from noisewise.types import Frames
 
@@ -175,13 +176,9 @@ def pairs(places: Sequence[tuple[Any, ...]]) -> tuple[list[int], list[int]]:
     return [row[slot] for slot in whole], [row[slot + 1] for slot in whole]
 
 
-def _alone() -> bool:
-    return not (distributed.is_available() and distributed.is_initialized())
-
-
 def _against_all(weights: Tensor) -> Tensor | float:
     """Mean weight of this process' clips, divided by that of all processes' clips."""
-    if _alone():
+    if alone():
         return 1.0
     sums = torch.stack([weights.sum(), weights.new_tensor(len(weights))])
     distributed.all_reduce(sums)
@@ -190,7 +187,7 @@ def _against_all(weights: Tensor) -> Tensor | float:
 
 def _fewest(count: int, device: torch.device) -> int:
     """The smallest of what the processes have: they compare equally many."""
-    if _alone():
+    if alone():
         return count
     fewest = torch.tensor(count, device=device)
     distributed.all_reduce(fewest, distributed.ReduceOp.MIN)

@@ -193,7 +193,7 @@ def test_trials_of_a_speaker_model(noisewise, speaker_run, toy_corpus, tmp_path)
     rates = [row.metrics["eer"] for row in results.rows]
     clean, noisy, every = (f"{100 * x:.1f}" for x in (rates[0], np.mean(rates[1:]), np.mean(rates)))
     line = (
-        f"clean {clean} %, mean of 5 noisy conditions {noisy} %, mean of 6 all conditions {every} %"
+        f"clean {clean} %, mean of 5 noisy conditions {noisy} %, mean of all 6 conditions {every} %"
     )
     assert f"toy: equal error rate {line}" in done.err.replace("\N{NO-BREAK SPACE}", " ")
     scores = out / "scores" / "toy"

@@ -40,8 +40,24 @@ def test_everything(make_results):
     results = make_results()
     head, *rows = cells(everything(results, ["macro_f1", "accuracy", "eer"]))
     assert head == ["Condition", "Macro F1", "Accuracy", "Clips", "Skipped"]
-    assert len(rows) == len(results.rows)
+    assert [row[0] for row in rows[: len(results.rows)]] == [r.condition.name for r in results.rows]
+    noisy, every = rows[len(results.rows) :]
+    assert (noisy[0], every[0]) == ("mean of 15 noisy conditions", "mean of all 16 conditions")
+    for row, group in ((noisy, "noisy"), (every, "all")):
+        means = [
+            f"{100 * results.averages[group][name]:.1f} %" for name in ("macro_f1", "accuracy")
+        ]
+        assert [cell.strip() for cell in row[1:]] == [*means, "", ""]
+    assert len(cells(everything(Results("t", results.rows[:1]), ["accuracy"]))) == 2
     assert "Skipped" not in everything(Results("t", results.rows[:1]), ["accuracy"])
+
+
+def test_what_is_counted_is_told():
+    trials = Results("speaker", [Row(n=40, metrics={"eer": 0.1, "min_dcf": 0.5})])
+    assert "of 40 trials" in by_noise(trials, "eer")
+    assert cells(everything(trials, ["eer"]))[0] == ["Condition", "Equal error rate", "Trials"]
+    clips = Results("keyword", [Row(n=40, metrics={"accuracy": 0.1, "eer": 0.1})])
+    assert "of 40 clips" in by_noise(clips, "accuracy")
 
 
 def test_differences():

@@ -19,7 +19,7 @@ from noisewise.evaluation import grid, trial_grid
 from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
-from noisewise.evaluation.wording import figure
+from noisewise.evaluation.wording import averages, figure
 from noisewise.noise.level import Level
 from noisewise.score_files import write_scores
 
@@ -176,9 +176,8 @@ def measure(
 def eer_line(results: Results) -> str:
     """Equal error rates in a line: clean, and the means over noisy and over all conditions."""
     parts = [f"clean {figure('eer', results.clean.value('eer'))}"] if results.clean else []
-    counts = {"noisy": sum(not r.condition.clean for r in results.rows), "all": len(results.rows)}
-    for name, values in results.averages.items():
-        parts.append(f"mean of {counts[name]} {name} conditions {figure('eer', values['eer'])}")
+    for name, values in averages(results).items():
+        parts.append(f"{name} {figure('eer', values['eer'])}")
     return f"{results.run}: equal error rate {', '.join(parts)}"
 
 

@@ -30,7 +30,7 @@ class Row:
         snr_db: signal-to-noise ratio in dB.
         rir: name of the set of room responses.
         codec: name of the codec.
-        n: clips that were scored.
+        n: clips, or trials, that were scored.
         metrics: name -> value; the first name of the first row is the one that reports lead with.
         intervals: name -> (low, high) at the confidence of the `Results`.
         skipped: clips that could not be scored under this condition.
@@ -204,6 +204,11 @@ class Results:
             for group, rows in groups.items()
             if rows
         }
+
+    @property
+    def counted(self) -> str:
+        """What ``n`` counts: trials where they were measured, else clips."""
+        return "trials" if "min_dcf" in self.metrics else "clips"
 
     @property
     def metrics(self) -> list[str]:

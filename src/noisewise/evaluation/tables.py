@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from noisewise.evaluation.markup import Html, table, tag
 from noisewise.evaluation.results import Results, Row
-from noisewise.evaluation.wording import NOT_DEFINED, decibels, describe, difference, figure, span
+from noisewise.evaluation.wording import (
+    NOT_DEFINED,
+    averages,
+    decibels,
+    describe,
+    difference,
+    figure,
+    span,
+)
 
 
 def cell(row: Row | None, metric: str) -> Html:
@@ -38,14 +46,16 @@ def by_noise(results: Results, metric: str) -> Html:
     plain = "no noise" if any(row.rir or row.codec for row in results.rows) else "clean"
     head = ["Noise", *map(decibels, snrs), plain]
     most = max((row.n for row in results.rows), default=0)
-    return table(f"{describe(metric).title} of {most} clips, with its interval", head, rows)
+    return table(
+        f"{describe(metric).title} of {most} {results.counted}, with its interval", head, rows
+    )
 
 
 def everything(results: Results, metrics: Sequence[str]) -> Html:
     """All metrics under all conditions."""
     used = [metric for metric in metrics if metric in results.metrics]
     skipped = any(row.skipped for row in results.rows)
-    head = ["Condition", *(describe(metric).title for metric in used), "Clips"]
+    head = ["Condition", *(describe(metric).title for metric in used), results.counted.capitalize()]
     rows = [
         [
             row.condition.name,
@@ -55,6 +65,9 @@ def everything(results: Results, metrics: Sequence[str]) -> Html:
         ]
         for row in results.rows
     ]
+    for name, means in averages(results).items() if len(results.rows) > 1 else ():
+        mean = Row(metrics=means)
+        rows.append([name, *(cell(mean, metric) for metric in used), *[""] * (1 + skipped)])
     return table("All metrics", head + (["Skipped"] if skipped else []), rows)
 
 

@@ -114,6 +114,13 @@ def noisy_mean(results: Results, metric: str, snr: float | None) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
+def averages(results: Results) -> dict[str, dict[str, float]]:
+    """`Results.averages` under names such as "mean of 15 noisy conditions"."""
+    noisy = sum(not row.condition.clean for row in results.rows)
+    names = {"noisy": f"{noisy} noisy conditions", "all": f"all {len(results.rows)} conditions"}
+    return {f"mean of {names[group]}": means for group, means in results.averages.items()}
+
+
 def worst(results: Results, metric: str) -> Row | None:
     """The condition under which the metric is worst, None where "worse" has no meaning."""
     higher = describe(metric).higher

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from noisewise.backend.layers import Mix, layer_weights, mixed_layers
 from noisewise.errors import ConfigError
-from noisewise.masking import batch_norm, crop, instance_norm, own_mean, own_moments
+from noisewise.masking import batch_norm, crop, instance_norm, own_mean, own_moments, zero_outside
 from noisewise.pooling.attention import own_softmax, weighted_statistics
 from noisewise.types import Frames
 
@@ -83,6 +83,8 @@ class ECAPABackend(nn.Module):
         aggregated: channels that all blocks' outputs become.
         attention: channels between the two layers of the attention.
         embedding: size of the embedding.
+        normalise: bring each channel of a clip to mean 0 and variance 1 first, as published. It
+            takes away what is constant in a clip: the microphone, and a part of the voice.
 
     Attributes:
         dim: size of the embedding.
@@ -103,6 +105,7 @@ class ECAPABackend(nn.Module):
         aggregated: int = 1536,
         attention: int = 256,
         embedding: int = 192,
+        normalise: bool = True,
     ) -> None:
         super().__init__()
         if scale < 2 or channels % scale:
@@ -112,7 +115,7 @@ class ECAPABackend(nn.Module):
             )
         if not dilations:
             raise ConfigError("ecapa: needs at least one dilation, that of its block")
-        self.rule = mix
+        self.rule, self.normalise = mix, normalise
         self.mix = layer_weights(layers, mix)
         self.enter = nn.Conv1d(dim, channels, 5, padding=2)
         self.enter_norm = nn.BatchNorm1d(channels)
@@ -140,7 +143,7 @@ class ECAPABackend(nn.Module):
         """
         values = mixed_layers(frames.values, self.mix, self.rule)
         x, mask = crop(values.transpose(1, 2), frames.lengths)
-        x = instance_norm(x, mask)
+        x = instance_norm(x, mask) if self.normalise else zero_outside(x, mask)
         x = batch_norm(self.enter_norm, F.relu(self.enter(x)), mask)
         outputs: list[Tensor] = []
         for block in self.blocks:

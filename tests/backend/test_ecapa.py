@@ -84,7 +84,8 @@ def by_hand(backend, clips):
 
     weights = backend.mix.softmax(0) if backend.rule == "softmax" else backend.mix
     xs = [(weights[:, None, None] * clip).sum(0).T for clip in clips]
-    xs = [(x - x.mean(1, True)) / (x.var(1, unbiased=False)[:, None] + 1e-5).sqrt() for x in xs]
+    if backend.normalise:
+        xs = [(x - x.mean(1, True)) / (x.var(1, unbiased=False)[:, None] + 1e-5).sqrt() for x in xs]
     xs = normed(backend.enter_norm, conv(backend.enter, xs))
     fed, outputs = xs, []
     for block, dilation in zip(backend.blocks, (2, 3, 4), strict=True):
@@ -116,10 +117,11 @@ def by_hand(backend, clips):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("mix", ["softmax", "raw"])
+@pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("lengths", [[9, 9, 9], [12, 4, 7]])
-def test_equals_the_plain_network_on_own_frames(lengths, mix, training):
+def test_equals_the_plain_network_on_own_frames(lengths, normalise, mix, training):
     """Also its gradients and, in training, the statistics that batch norm keeps."""
-    ours = small(mix=mix).double().train(training)
+    ours = small(mix=mix, normalise=normalise).double().train(training)
     plain, batch = copy.deepcopy(ours), frames(lengths)
     values = batch.values.double()
     weight = torch.randn(3, 7, generator=torch_rng(5)).double()
@@ -139,10 +141,11 @@ def test_equals_the_plain_network_on_own_frames(lengths, mix, training):
     lengths=st.lists(st.integers(1, 30), min_size=2, max_size=4),
     extra=st.integers(0, 3),
     junk=st.sampled_from([0.0, 1e3, float("nan")]),
+    normalise=st.booleans(),
 )
 @torch.no_grad()
-def test_a_clip_in_a_batch_is_the_clip_alone(lengths, extra, junk):
-    backend = small().eval()
+def test_a_clip_in_a_batch_is_the_clip_alone(lengths, extra, junk, normalise):
+    backend = small(normalise=normalise).eval()
     out = backend(frames(lengths, junk, extra))
     torch.testing.assert_close(out.norm(dim=1), torch.ones(len(lengths)))
     for clip, n in enumerate(lengths):

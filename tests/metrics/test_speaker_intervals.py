@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
 from noisewise.metrics.detection import eer
-from noisewise.metrics.speaker_intervals import eer_interval
+from noisewise.metrics.speaker_intervals import eer_interval, eer_samples
 from noisewise.seeding import rng
 
 
@@ -31,6 +31,22 @@ def by_brute_force(scores, labels, enrol, test, seed, confidence, samples):
         return math.nan, math.nan
     tail = (1 - confidence) / 2
     return tuple(np.quantile(found, [tail, 1 - tail]))
+
+
+def test_samples_of_two_systems_are_paired():
+    """Scores that order the trials alike have one rate in every sample, whatever their scale."""
+    draw = rng(0, "paired")
+    labels = np.arange(60) % 2 == 0
+    enrol = draw.integers(0, 6, 60)
+    test = np.where(labels, enrol, (enrol + 1) % 6)
+    scores = draw.normal(size=60) + labels
+    found = eer_samples(scores, labels, enrol, test, 3, 40)
+    np.testing.assert_array_equal(found, eer_samples(5 * scores - 2, labels, enrol, test, 3, 40))
+    assert found.shape == (40,)
+    assert np.nanstd(found) > 0
+    one = np.zeros(3, np.int64)  # a sample of one speaker has no impostor
+    alone = eer_samples(np.arange(3.0), np.array([True, True, True]), one, one, 0, 4)
+    assert np.isnan(alone).all()
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,22 +19,51 @@ def eer_interval(
     confidence: float = 0.95,
     samples: int = 500,
 ) -> Interval:
-    """Percentile bootstrap interval of the equal error rate, whole speakers being drawn.
+    """Percentile interval of `eer_samples`.
+
+    Args:
+        scores, labels, enrol, test, seed, samples: see `eer_samples`.
+        confidence: probability that the interval is to cover.
+
+    Returns:
+        Lower and upper end, NaN where no sample had both targets and impostors.
+
+    Raises:
+        ConfigError: no trials, or a score that is NaN or +infinity.
+    """
+    found = eer_samples(scores, labels, enrol, test, seed, samples)
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return float("nan"), float("nan")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def eer_samples(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    enrol: np.ndarray,
+    test: np.ndarray,
+    seed: int,
+    samples: int = 500,
+) -> np.ndarray:
+    """Equal error rates of one set of trials under bootstrap, whole speakers being drawn.
 
     A trial counts as often as its speakers were drawn: a target m times for a speaker drawn m
     times, an impostor m n times for two drawn m and n times (the two-way bootstrap of Bolle,
-    Ratha and Pankanti 2004, and Poh and Bengio 2007).
+    Ratha and Pankanti 2004, and Poh and Bengio 2007). The draws are those of the seed: samples of
+    other scores of the same trials, by other systems or in other conditions, are paired.
 
     Args:
         scores: (trials,).
         labels: (trials,) bool, true for targets.
         enrol, test: (trials,) int64 speaker of each side.
         seed: sample i depends on (seed, i) alone.
-        confidence: probability that the interval is to cover.
-        samples: resamples; those without a target or an impostor are passed over.
+        samples: how many.
 
     Returns:
-        Lower and upper end, NaN where all samples were passed over.
+        (samples,) float64, NaN where a sample has no target or no impostor.
 
     Raises:
         ConfigError: no trials, or a score that is NaN or +infinity.
@@ -46,7 +75,7 @@ def eer_interval(
     first, second = enrol[order], test[order]
     speakers = int(max(enrol.max(), test.max())) + 1
     present = np.unique(np.concatenate([enrol, test]))
-    found = []
+    found = np.full(samples, np.nan)
     for sample in range(samples):
         drawn = rng(seed, "speakers", sample).choice(present, len(present))
         times = np.bincount(drawn, minlength=speakers).astype(np.float64)
@@ -54,12 +83,8 @@ def eer_interval(
         hits = np.cumsum(weight * is_target)[ends]
         alarms = np.cumsum(weight * ~is_target)[ends]
         if hits[-1] > 0 and alarms[-1] > 0:
-            found.append(_eer(alarms / alarms[-1], 1 - hits / hits[-1]))
-    if not found:
-        return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
+            found[sample] = _eer(alarms / alarms[-1], 1 - hits / hits[-1])
+    return found
 
 
 def _eer(accepts: np.ndarray, rejects: np.ndarray) -> float:

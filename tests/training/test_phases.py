@@ -160,4 +160,6 @@ def test_a_model_for_hub_weights_has_the_same_names(hub_folder):
         config = ModelConfig(upstream=upstream, backend={"name": "layer_statistics"})
         model = build_model(config, 3)
         model.objectives["adapters-1"] = torch.nn.Linear(2, 2)
-        assert len(trainable(model, recipe.phases[0].train)) == 3 * 4 + 2
+        backend = len(list(model.backend.parameters()))
+        assert len(trainable(model, recipe.phases[0].train)) == 3 * 4 + 2 + backend
+        assert trainable(model, recipe.phases[1].train)

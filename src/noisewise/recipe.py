@@ -78,7 +78,8 @@ class PhaseMaskConfig(MaskConfig):
 class PhaseConfig(_Strict):
     """A stretch of training: what learns, from which objective, for how long.
 
-    ``augment`` holds what is another than in the recipe's own ``augment``.
+    ``augment`` holds what is another than in the recipe's own ``augment``. With ``validate_first``
+    the weights that the phase begins with are validated too, and kept if none are better.
     """
 
     name: str
@@ -96,6 +97,7 @@ class PhaseConfig(_Strict):
     augment: dict[str, Any] = Field(default_factory=dict)
     mask: PhaseMaskConfig | None = None
     validate_every: int = Field(ge=1)
+    validate_first: bool = False
 
 
 class SelectionConfig(_Strict):

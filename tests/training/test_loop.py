@@ -113,6 +113,24 @@ def test_the_model_ends_with_the_best_validated_weights(
     )
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_the_weights_that_a_phase_begins_with_can_be_its_best(rows, settings, tmp_path, ema):
+    changes = {"phases.0.validate_first": True, "phases.0.ema": ema}
+    recipe = load_recipe("kws-triplet", settings | changes)
+    for best in (1, 3):  # the first validation, and one within the phase
+        running, seen = make(
+            rows,
+            tmp_path / f"{best}",
+            recipe,
+            select=lambda n, best=best: -abs(n - best) / 10 + 0.5,
+        )
+        before = {k: v.clone() for k, v in running.model.state_dict().items()}
+        progress = running.run()
+        assert [entry["step"] for entry in progress.history] == [0, 2, 4, 6]
+        assert equal(seen[0], before)
+        assert equal(running.model.state_dict(), seen[best - 1])
+
+
 def test_validation_comes_every_so_often_and_at_the_end(rows, settings, tmp_path):
     steps = []
     recipe = load_recipe("kws-triplet", settings | {"phases.0.validate_every": 4})

@@ -186,6 +186,8 @@ class Loop:
             self.fabric.global_rank,
             self.fabric.world_size,
         )
+        if phase.validate_first and not self.best:
+            self._validate(phase, seed)
         saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):

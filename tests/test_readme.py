@@ -201,7 +201,7 @@ def test_inline_commands_exist():
             for n in names.split(",")
         }
         assert named <= set(extras()), page
-        options = set(re.findall(r"`(--[a-z]+)(?![\w.])", text))
+        options = set(re.findall(r"`(--[a-z]+(?:-[a-z]+)*)(?![\w.])", text))
         assert options <= known_options(), f"{page}: {options - known_options()}"
 
 

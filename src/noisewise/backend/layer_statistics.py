@@ -7,15 +7,14 @@ noise-adaptive speaker verification (Interspeech 2024, doi 10.21437/Interspeech.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from noisewise.backend.layers import Mix, layer_weights, mixed_layers
+from noisewise.backend.layers import LayersBackend, Mix
 from noisewise.masking import batch_norm
 from noisewise.pooling.average import StatisticsPool
 from noisewise.types import Frames
 
 
-class LayerStatistics(nn.Module):
+class LayerStatistics(LayersBackend):
     """Frames -> one embedding a clip, from the mean and unbiased deviation of its own frames.
 
     Args:
@@ -32,17 +31,11 @@ class LayerStatistics(nn.Module):
     def __init__(
         self, dim: int, layers: int = 1, mix: Mix = "softmax", embedding: int = 192
     ) -> None:
-        super().__init__()
-        self.rule = mix
-        self.mix = layer_weights(layers, mix)
+        super().__init__(layers, mix)
         self.pooling = StatisticsPool(dim)
         self.projection = nn.Linear(self.pooling.dim, embedding)
         self.norm = nn.BatchNorm1d(embedding)
         self.dim = embedding
-
-    def forward(self, frames: Frames) -> Tensor:
-        """(batch, dim) float32 embeddings of unit Euclidean length."""
-        return F.normalize(self.unnormalised(frames).float(), dim=1)
 
     def unnormalised(self, frames: Frames) -> Tensor:
         """(batch, dim) embeddings as the batch norm gives them.
@@ -50,6 +43,5 @@ class LayerStatistics(nn.Module):
         Raises:
             ConfigError: the upstream gave other layers than ``layers``.
         """
-        values = mixed_layers(frames.values, self.mix, self.rule)
-        pooled = self.pooling(values, frames.lengths)
+        pooled = self.pooling(self.mixed(frames), frames.lengths)
         return batch_norm(self.norm, self.projection(pooled), None)

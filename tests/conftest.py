@@ -49,6 +49,12 @@ def specs() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random weights and inputs at every run of a test."""
+    torch.manual_seed(0)
+
+
 WORDS = ("fall", "hum", "rise")
 SPEAKERS = tuple(f"voice{n}" for n in range(20))
 

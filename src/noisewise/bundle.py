@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,8 +175,12 @@ def seen_key(row: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def build_model(config: ModelConfig, classes: int) -> SpeechModel:
+def build_model(config: ModelConfig, classes: int | Mapping[str, int]) -> SpeechModel:
     """A freshly initialised pipeline.
+
+    Args:
+        config: of the recipe.
+        classes: how many; or how many values each slot has, for a head each.
 
     Raises:
         ConfigError: an unknown component or option.
@@ -185,8 +190,15 @@ def build_model(config: ModelConfig, classes: int) -> SpeechModel:
     backend = build("backend", config.backend, dim=upstream.dim, layers=layers)
     heads = {}
     if config.head is not None:
-        heads["label"] = build("head", config.head, dim=backend.dim, classes=classes)
-    return SpeechModel(upstream, backend, heads)
+        sizes = {"label": classes} if isinstance(classes, int) else classes
+        for name, size in sizes.items():
+            heads[name] = build("head", config.head, dim=backend.dim, classes=size)
+    enhancer = frame_enhancer = None
+    if config.enhancer is not None:
+        enhancer = build("enhancer", config.enhancer)
+    if config.frame_enhancer is not None:
+        frame_enhancer = build("frame_enhancer", config.frame_enhancer, dim=upstream.dim)
+    return SpeechModel(upstream, backend, heads, enhancer, frame_enhancer)
 
 
 def save(bundle: Bundle, folder: Path | str) -> Path:
@@ -261,9 +273,7 @@ def load(folder: Path | str, device: str = "cpu") -> Bundle:
             raise BundleError(f"{folder}: labels.json and seen.json must be lists of strings")
         state = load_tensors(folder / "model.safetensors")
         arrays = load_arrays(folder / "decision.safetensors")
-        heads = ("heads.label.linear.weight", "heads.label.weight")
-        classes = next((len(state[name]) for name in heads if name in state), len(labels))
-        model = build_model(config.model, classes)
+        model = build_model(config.model, _head_sizes(state))
         model.load_state_dict(state, strict=True)
         stored = config.decision
         decision = DECISIONS[stored.name](labels, **arrays, **stored.options)
@@ -274,6 +284,16 @@ def load(folder: Path | str, device: str = "cpu") -> Bundle:
         config.model, model.eval(), config.task, decision, config.training, frozenset(seen)
     )
     return bundle.to(device)
+
+
+def _head_sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Head -> its classes, from the weights of linear and cosine heads."""
+    found = {}
+    for name, value in state.items():
+        match = re.fullmatch(r"heads\.(.+?)(\.linear)?\.weight", name)
+        if match and value.dim() == 2:
+            found[match[1]] = len(value)
+    return found
 
 
 def _read_config(folder: Path) -> _Config:

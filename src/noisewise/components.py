@@ -15,15 +15,23 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from noisewise.errors import ConfigError
 
 COMPONENTS: dict[str, dict[str, str]] = {
+    "enhancer": {
+        "wave_unet": "noisewise.enhance.wave_unet:WaveUNet",
+    },
     "upstream": {
         "logmel": "noisewise.upstream.logmel:LogMelUpstream",
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
         "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
     },
+    "frame_enhancer": {
+        "frame_cnn": "noisewise.enhance.frames:FrameCNN",
+        "frame_unet": "noisewise.enhance.frames:FrameUNet",
+    },
     "backend": {
         "pooled": "noisewise.backend.pooled:PooledEmbedding",
         "layer_statistics": "noisewise.backend.layer_statistics:LayerStatistics",
         "ecapa": "noisewise.backend.ecapa:ECAPABackend",
+        "tcn": "noisewise.backend.tcn:TCNBackend",
     },
     "pooling": {
         "average": "noisewise.pooling.average:AveragePool",
@@ -56,6 +64,8 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "cross_entropy": "noisewise.training.objective:CrossEntropyTerm",
         "triplet": "noisewise.training.objective:TripletTerm",
         "distill": "noisewise.training.objective:DistillTerm",
+        "wave_reconstruction": "noisewise.training.enhancement_terms:WaveReconstructionTerm",
+        "frame_reconstruction": "noisewise.training.enhancement_terms:FrameReconstructionTerm",
         "hint": "noisewise.training.speaker_terms:HintTerm",
         "angular_prototypical": "noisewise.training.speaker_terms:AngularPrototypicalTerm",
         "margin_softmax": "noisewise.training.speaker_terms:MarginSoftmaxTerm",

@@ -85,6 +85,26 @@ def instance_norm(x: Tensor, mask: Tensor | None, eps: float = 1e-5) -> Tensor:
     return zero_outside((x - mean) * (variance + eps).rsqrt(), mask)
 
 
+def global_norm(
+    x: Tensor, mask: Tensor | None, gain: Tensor, offset: Tensor, eps: float = 1e-8
+) -> Tensor:
+    """Each clip to mean 0 and variance 1 over all channels and its own frames, then an affine map.
+
+    Global layer norm of Conv-TasNet (Luo and Mesgarani, arXiv 1809.07454, equation 9).
+
+    Args:
+        x: (batch, channels, frames).
+        mask: (batch, frames) bool, or None; the result is zero outside it.
+        gain, offset: (channels,).
+        eps: added to the variance.
+    """
+    mean = own_mean(x, mask).mean(1, keepdim=True)
+    squares = zero_outside(x - mean, mask).square().sum((1, 2), keepdim=True)
+    scale = (squares / (_own_count(x, mask) * x.shape[1]) + eps).rsqrt()
+    y = (x - mean) * scale * gain[:, None] + offset[:, None]
+    return zero_outside(y.to(x.dtype), mask)
+
+
 def _own_count(x: Tensor, mask: Tensor | None) -> Tensor:
     """(batch or 1, 1, 1) own frames of each clip."""
     if mask is None:

@@ -1,4 +1,7 @@
-"""The pipeline, in one readable file: waves -> frames -> embedding -> logits."""
+"""The pipeline, in one readable file: waves -> frames -> embedding -> logits.
+
+Where a recipe has them, an enhancer changes the waves and a frame enhancer the frames.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ class Output:
     """Everything that one pass through the pipeline produces.
 
     Attributes:
-        frames: what the upstream gave.
-        embedding: (batch, dim), unit length.
+        waves: what the upstream heard.
+        frames: what the back end was given.
+        embedding: (batch, dim), unit length but for back ends that say otherwise.
         logits: for each head its (batch, classes).
         model: that made them, for objectives that run a part of it on something else.
     """
 
+    waves: Waves
     frames: Frames
     embedding: Tensor
     logits: dict[str, Tensor]
@@ -30,37 +35,64 @@ class Output:
     def float(self) -> Output:
         """The same in 32-bit floats."""
         logits = {task: values.float() for task, values in self.logits.items()}
-        frames, embedding = self.frames.float(), self.embedding.float()
-        return replace(self, frames=frames, embedding=embedding, logits=logits)
+        return replace(
+            self,
+            waves=self.waves.float(),
+            frames=self.frames.float(),
+            embedding=self.embedding.float(),
+            logits=logits,
+        )
 
 
 class SpeechModel(nn.Module):
-    """An upstream, a back end and any number of heads, one a task.
+    """An upstream, a back end and any number of heads, one a task; enhancers before and after it.
 
     Args:
         upstream: module from `Waves` to `Frames`, with an attribute ``dim``.
         backend: module from `Frames` to an embedding (batch, dim), with an attribute ``dim``.
         heads: module from an embedding to logits, for each task that has one.
+        enhancer: module from `Waves` to `Waves` of the same lengths, before the upstream.
+        frame_enhancer: module from `Frames` to `Frames` of the same lengths, after it.
 
     Attributes:
         objectives: modules that the objectives of training add, by name; empty after it.
     """
 
     def __init__(
-        self, upstream: nn.Module, backend: nn.Module, heads: dict[str, nn.Module] | None = None
+        self,
+        upstream: nn.Module,
+        backend: nn.Module,
+        heads: dict[str, nn.Module] | None = None,
+        enhancer: nn.Module | None = None,
+        frame_enhancer: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        self.enhancer = enhancer
         self.upstream = upstream
+        self.frame_enhancer = frame_enhancer
         self.backend = backend
         self.heads = nn.ModuleDict(heads or {})
         self.objectives = nn.ModuleDict()
 
     def forward(self, waves: Waves, hidden: Hidden | None = None) -> Output:
         """Run the whole pipeline on a batch, parts of it hidden from the upstream's blocks."""
-        frames = self.upstream(waves) if hidden is None else self.upstream(waves, hidden)
+        waves = self.enhanced(waves)
+        frames = self.frames(waves, hidden)
         embedding = self.backend(frames)
         logits = {task: head(embedding) for task, head in self.heads.items()}
-        return Output(frames, embedding, logits, self)
+        return Output(waves, frames, embedding, logits, self)
+
+    def enhanced(self, waves: Waves) -> Waves:
+        """What the upstream hears of a batch."""
+        if self.enhancer is None:
+            return waves
+        out: Waves = self.enhancer(waves)
+        return out
+
+    def frames(self, waves: Waves, hidden: Hidden | None = None) -> Frames:
+        """What the back end is given of a batch that is enhanced already."""
+        frames: Frames = self.upstream(waves) if hidden is None else self.upstream(waves, hidden)
+        return frames if self.frame_enhancer is None else self.frame_enhancer(frames)
 
     @torch.no_grad()
     def embed(self, waves: Waves) -> Tensor:
@@ -68,7 +100,7 @@ class SpeechModel(nn.Module):
 
         The model must be in evaluation mode.
         """
-        embedding: Tensor = self.backend(self.upstream(waves))
+        embedding: Tensor = self.backend(self.frames(self.enhanced(waves)))
         return embedding
 
     def accelerate(self) -> None:

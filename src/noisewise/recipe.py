@@ -38,9 +38,11 @@ class DataConfig(_Strict):
 
 
 class ModelConfig(_Strict):
-    """What fills the stages of the pipeline."""
+    """What fills the stages of the pipeline; without an enhancer, none is there."""
 
+    enhancer: Spec | None = None
     upstream: Spec
+    frame_enhancer: Spec | None = None
     backend: Spec
     head: Spec | None = None
 
@@ -79,7 +81,9 @@ class PhaseConfig(_Strict):
     """A stretch of training: what learns, from which objective, for how long.
 
     ``augment`` holds what is another than in the recipe's own ``augment``. With ``validate_first``
-    the weights that the phase begins with are validated too, and kept if none are better.
+    the weights that the phase begins with are validated too, and kept if none are better. The best
+    weights are those with the best answers on validation clips or, with ``validate_by: loss``,
+    those with the smallest objective there.
     """
 
     name: str
@@ -98,6 +102,7 @@ class PhaseConfig(_Strict):
     mask: PhaseMaskConfig | None = None
     validate_every: int = Field(ge=1)
     validate_first: bool = False
+    validate_by: Literal["answers", "loss"] = "answers"
 
 
 class SelectionConfig(_Strict):

@@ -210,7 +210,8 @@ def _table(
     settings: Settings,
 ) -> pa.Table:
     device = device_of(model)
-    frames = model.upstream(Waves.collate([clip for _, clip in batch]).to(device))
+    waves = Waves.collate([clip for _, clip in batch]).to(device)
+    frames = model.frames(model.enhanced(waves))
     kind, dtype = (np.float16, pa.float16()) if settings.half else (np.float32, pa.float32())
     columns: dict[str, pa.Array] = {
         name: pa.array([row[name] for row, _ in batch], pa.string())

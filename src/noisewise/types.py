@@ -38,6 +38,10 @@ class Waves:
         """The same batch on ``device``."""
         return Waves(self.samples.to(device), self.lengths.to(device))
 
+    def float(self) -> Waves:
+        """The same batch in 32-bit floats."""
+        return Waves(self.samples.float(), self.lengths)
+
     def __len__(self) -> int:
         return len(self.samples)
 

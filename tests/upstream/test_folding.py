@@ -70,5 +70,5 @@ def test_an_integer_pair_equals_the_same_pair_in_floats():
     x = x.bfloat16().contiguous(memory_format=torch.channels_last)
     pairs = [fold(net, integer=integer).layers[7:9] for integer in (True, False)]
     ours, floats = (second(first(x)).float()[:, :10] for first, second in pairs)
-    assert F.cosine_similarity(ours.flatten(), floats.flatten(), dim=0) > 0.999
+    assert F.cosine_similarity(ours.flatten(), floats.flatten(), dim=0) > 0.997
     assert (ours - floats).abs().max() < 0.1 * floats.max()

@@ -30,6 +30,7 @@ class Progress:
         history: figures of every validation.
         skipped: unusable clips, id -> reason.
         seconds: spent on training steps so far.
+        pending: figures of the last step where its validation is still to be made.
     """
 
     recipe: str
@@ -39,6 +40,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    pending: dict[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(

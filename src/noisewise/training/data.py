@@ -14,11 +14,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from noisewise.corpora.base import read_row
 from noisewise.errors import AudioError
 from noisewise.machine import memory_share
+from noisewise.seeding import rng
 from noisewise.training.augment import Augmenter
 from noisewise.types import Waves
 
 HELD_BYTES = memory_share(32)
 """How much decoded audio each process keeps, so that small corpora are decoded once."""
+
+HELD_OUT_BATCH = 16
 
 Place = tuple[int, int, int]
 """Step, place in the batch, row number: what a worker needs to make one item."""
@@ -171,3 +174,29 @@ def loader(clips: TrainingClips, sampler: StepSampler, workers: int) -> DataLoad
         num_workers=workers,
         persistent_workers=False,
     )
+
+
+def held_out(
+    rows: datasets.Dataset,
+    most: int,
+    augmenter: Augmenter,
+    seed: int,
+    labels: np.ndarray | None = None,
+) -> list[Clips]:
+    """Validation clips in batches, augmented like training clips, the same at every validation.
+
+    Args:
+        rows: of the validation split.
+        most: at most so many of them, drawn by the seed.
+        augmenter: of the training clips.
+        seed: of the run.
+        labels: (rows,) int64 class of each row; rows with -1 are left out.
+    """
+    labels = np.zeros(len(rows), np.int64) if labels is None else labels
+    order = rng(seed, "held out").permutation(len(rows))
+    chosen = np.sort(order[labels[order] >= 0][:most])
+    clips = TrainingClips(rows, labels, augmenter, needs_clean=True)
+    return [
+        collate([clips[-1, int(row), int(row)] for row in chosen[start : start + HELD_OUT_BATCH]])
+        for start in range(0, len(chosen), HELD_OUT_BATCH)
+    ]

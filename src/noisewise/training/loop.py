@@ -62,8 +62,8 @@ class Material:
         teacher: number of a phase, model at its beginning -> frozen model for terms that need one.
         origin: makes the model as training found it, for terms that keep to it.
         forward: see `noisewise.training.passes.Forward`.
-        held_out: clips whose loss is measured at each validation; without a ``score`` from
-            ``select`` it is exp(-loss).
+        held_out: clips whose loss is measured in validations without a ``score`` from ``select``,
+            which then is exp(-loss).
         durations: (rows,) seconds, for batches that go by them.
     """
 
@@ -186,8 +186,10 @@ class Loop:
             self.fabric.global_rank,
             self.fabric.world_size,
         )
-        if phase.validate_first and not self.best:
+        if phase.validate_first and not self.best and not progress.step:
             self._validate(phase, seed)
+        if progress.pending:  # the run was stopped inside this validation
+            self._record(phase, number, progress.pending | self._validate(phase, seed))
         saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):
@@ -196,9 +198,11 @@ class Loop:
             now = time.monotonic()
             progress.seconds, began = progress.seconds + now - began, now
             if progress.step % phase.validate_every == 0 or progress.step == phase.steps:
+                progress.pending = figures or {"loss": math.nan}
+                self._save(optimizer)
+                saved = time.monotonic()
                 figures |= self._validate(phase, seed)
-            self.log.add(number, progress.step - 1, figures)
-            self.report(phase, progress.step, figures)
+            self._record(phase, number, figures)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save(optimizer)
                 saved = time.monotonic()
@@ -207,6 +211,12 @@ class Loop:
             self._save_boundary(number + 1)
         else:
             self._save(optimizer)
+
+    def _record(self, phase: PhaseConfig, number: int, figures: dict[str, float]) -> None:
+        """Log and report a step, with its validation if there was one."""
+        self.progress.pending = {}
+        self.log.add(number, self.progress.step - 1, figures)
+        self.report(phase, self.progress.step, figures)
 
     def _step(
         self,
@@ -286,8 +296,10 @@ class Loop:
         self.model.load_state_dict(candidate)
         stand_ins = (term.stand_in(self.model) for term in self.terms)
         measured = next((made for made in stand_ins if made is not None), self.model)
-        found = self._held_out_loss(phase, seed) | self.material.select(measured)
-        found.setdefault("score", math.exp(-found.get("loss", 0.0)))
+        found = {} if phase.validate_by == "loss" else self.material.select(measured)
+        if "score" not in found:
+            found = self._held_out_loss(phase, seed) | found
+            found["score"] = math.exp(-found.get("loss", 0.0))
         figures = {f"val_{name}": value for name, value in found.items()}
         self.model.load_state_dict(current)
         score = figures["val_score"]

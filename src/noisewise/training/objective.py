@@ -60,6 +60,8 @@ class Term(ABC):
     needs_teacher = False
     needs_average = False
     """Whether the teacher is the running average of the model itself."""
+    needs_level = False
+    """Whether clean clips must be as loud as they are in the noisy ones."""
     needs_origin = False
     """Whether the teacher is the model as training found it."""
     head = ""

@@ -21,9 +21,9 @@ from noisewise.errors import BundleError, ConfigError
 from noisewise.files import json_bytes, write_atomic
 from noisewise.masked_model import MaskedModel
 from noisewise.recipe import PhaseConfig, PretrainRecipe, UnlabelledConfig
-from noisewise.seeding import derive, rng
+from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
-from noisewise.training.data import Clips, TrainingClips, collate
+from noisewise.training.data import held_out
 from noisewise.training.log import make_loggers
 from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
 from noisewise.training.masked_terms import MaskedTerm
@@ -126,7 +126,7 @@ def pretrain(
         Watch(recipe.watch, root, recipe.seed),
         _teachers(recipe, clips.train, out),
         forward=MaskedForward(recipe),
-        held_out=_held_out(recipe, clips.validation, augmenter),
+        held_out=held_out(clips.validation, recipe.held_out.clips, augmenter, recipe.seed),
         durations=np.minimum(clips.seconds, limit),
     )
     if (out / CHECKPOINT).is_file():
@@ -236,17 +236,6 @@ def _open(config: UnlabelledConfig, root: Path | None) -> Any:
 def _seconds(row: dict[str, Any]) -> float:
     duration = row["duration"]
     return float(duration) if duration is not None else audio.info(row["audio"]).seconds
-
-
-def _held_out(recipe: PretrainRecipe, rows: datasets.Dataset, augmenter: Augmenter) -> list[Clips]:
-    """Validation clips in batches, augmented like training clips, the same at every validation."""
-    chosen = np.sort(rng(recipe.seed, "held out").permutation(len(rows))[: recipe.held_out.clips])
-    clips = TrainingClips(rows, np.zeros(len(rows), np.int64), augmenter, needs_clean=True)
-    size = 16
-    return [
-        collate([clips[-1, int(row), int(row)] for row in chosen[start : start + size]])
-        for start in range(0, len(chosen), size)
-    ]
 
 
 def _teachers(

@@ -23,6 +23,7 @@ from noisewise.noise.sources import NoiseSource, Rooms
 from noisewise.recipe import AugmentConfig, PhaseConfig, Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
+from noisewise.training.data import Clips, held_out
 from noisewise.training.decide import decide
 from noisewise.training.log import make_loggers
 from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
@@ -94,7 +95,12 @@ def train(
     labels = parts.labels
     augmenter = Augmenter(recipe.augment, *open_sources(recipe.augment, parts.train), recipe.seed)
     for phase in recipe.phases:  # now, and not when its turn comes
-        augmenter.changed(phase.augment)
+        changed = augmenter.changed(phase.augment)
+        if any(changed.config.gain_db) and any(t.needs_level for t in phase_terms(phase)):
+            raise ConfigError(
+                f"phase {phase.name!r}: its goal is the clip before noise, as loud as it is in the "
+                "noise: set augment.gain_db to [0, 0]"
+            )
     start = load(init) if init is not None else None
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
     model = build_model(recipe.model, len(labels))
@@ -120,6 +126,7 @@ def train(
         (lambda number, model: start.model) if start is not None else None,
         origin,
         MaskedInput(recipe.seed),
+        _held_out(recipe, parts, augmenter),
     )
     reports = with_loggers(report, make_loggers(list(loggers), out))
     if (out / CHECKPOINT).is_file():
@@ -173,6 +180,15 @@ def train(
         save(bundle, out)
     fabric.barrier()
     return bundle
+
+
+def _held_out(recipe: Recipe, parts: Splits, augmenter: Augmenter) -> list[Clips]:
+    """Validation clips for phases that are judged by their loss."""
+    if all(phase.validate_by == "answers" for phase in recipe.phases):
+        return []
+    labels = label_numbers(parts.validation, recipe.task, parts.labels)
+    clips = recipe.selection.clips
+    return held_out(parts.validation, clips, augmenter, recipe.seed, labels)
 
 
 def silent(line: str) -> None:

@@ -93,7 +93,9 @@ class AngularPrototypicalTerm(Term):
         if self.backend is None:
             return None
         parts: Any = model.objectives[self.head]
-        return SpeechModel(model.upstream, parts["backend"])
+        return SpeechModel(
+            model.upstream, parts["backend"], None, model.enhancer, model.frame_enhancer
+        )
 
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel

@@ -1,0 +1,1 @@
+"""Enhancers: networks that take noise away, from waves before an upstream or from frames after."""

@@ -131,6 +131,25 @@ def toy_run(toy_triplet: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     return out
 
 
+ENHANCER = {"name": "wave_unet", "levels": 4, "step": 4, "residual": True}
+
+
+@pytest.fixture(scope="session")
+def enhancing_run(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy run with an untrained enhancer, whose weights show; copy it before changing it."""
+    from noisewise.bundle import build_model, load, save
+
+    bundle = load(toy_run)
+    bundle.config = bundle.config.model_copy(update={"enhancer": ENHANCER})
+    torch.manual_seed(0)
+    model = build_model(bundle.config, len(bundle.labels))
+    model.load_state_dict(bundle.model.state_dict(), strict=False)
+    for parameter in model.enhancer.out.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    bundle.model = model.eval()
+    return save(bundle, tmp_path_factory.mktemp("enhancing") / "enhancing")
+
+
 HUB_SIZES = {
     "hidden_size": 24,
     "num_hidden_layers": 3,

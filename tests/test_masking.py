@@ -16,6 +16,7 @@ from noisewise.masking import (
     batch_norm,
     crop,
     frame_mask,
+    global_norm,
     instance_norm,
     own_mean,
     own_moments,
@@ -70,6 +71,52 @@ def test_moments_and_instance_norm_are_those_of_each_clip_alone(lengths, junk, u
             expected = nn.InstanceNorm1d(3)(own[None])[0].float()
             assert torch.allclose(normed[i, :, :n], expected, atol=1e-3)
         assert not normed[i, :, n:].any()
+
+
+@given(LENGTHS, st.integers(1, 4), st.sampled_from([0.0, float("inf"), float("nan")]))
+def test_global_norm_is_that_of_each_clip_alone(lengths, channels, junk):
+    """That of torch in one group; it refuses a single value, which here becomes the offset."""
+    draw, size = torch_rng(0, channels, *lengths.tolist()), int(lengths.max())
+    x = 3 * torch.randn(len(lengths), channels, size, generator=draw, dtype=torch.float64) + 2
+    gain, offset = torch.randn(2, channels, generator=draw, dtype=torch.float64)
+    for clip, n in zip(x, lengths.tolist(), strict=True):
+        clip[:, n:] = junk
+    out = global_norm(x, frame_mask(lengths, size), gain, offset)
+    assert out.dtype == torch.float64
+    oracle = nn.GroupNorm(1, channels, eps=1e-8).double()
+    oracle.load_state_dict({"weight": gain, "bias": offset})
+    for row, clip, n in zip(out, x, lengths.tolist(), strict=True):
+        own = clip[None, :, :n]
+        expected = oracle(own) if own.numel() > 1 else offset[None, :, None]
+        torch.testing.assert_close(row[None, :, :n], expected)
+        torch.testing.assert_close(global_norm(own, None, gain, offset), expected)
+        assert not row[:, n:].any()
+
+
+def test_global_norm_has_torchs_gradients_and_keeps_them_inside_the_clips():
+    lengths = torch.tensor([7, 2])
+    x = torch.randn(2, 3, 7, dtype=torch.float64).requires_grad_()
+    gain, offset = (torch.randn(3, dtype=torch.float64).requires_grad_() for _ in range(2))
+    weight = torch.randn(2, 3, 7, dtype=torch.float64)
+
+    def gradients(outs):
+        total = sum((out * weight[i, :, : out.shape[1]]).sum() for i, out in enumerate(outs))
+        return torch.autograd.grad(total, (x, gain, offset))
+
+    found = gradients(global_norm(x, frame_mask(lengths, 7), gain, offset))
+    alone = [clip[None, :, :n] for clip, n in zip(x, lengths.tolist(), strict=True)]
+    norm = nn.functional.group_norm
+    expected = gradients([norm(clip, 1, gain, offset, eps=1e-8)[0] for clip in alone])
+    torch.testing.assert_close(found, expected)
+    assert not found[0][1, :, 2:].any()
+
+
+def test_global_norm_of_half_precision_is_as_wide_as_it_came():
+    x = (100 + torch.randn(1, 2, 4000)).bfloat16()
+    out = global_norm(x, None, torch.ones(2), torch.zeros(2))
+    assert out.dtype == torch.bfloat16
+    expected = nn.functional.group_norm(x.double(), 1, eps=1e-8)
+    torch.testing.assert_close(out.double(), expected, atol=0.03, rtol=0.01)
 
 
 def test_moments_of_half_precision_are_in_float32():

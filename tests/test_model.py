@@ -9,6 +9,8 @@ from torch import nn
 
 from noisewise.backend.heads import LinearHead
 from noisewise.backend.pooled import PooledEmbedding
+from noisewise.enhance.frames import FrameUNet
+from noisewise.enhance.wave_unet import WaveUNet
 from noisewise.model import SpeechModel
 from noisewise.seeding import rng
 from noisewise.types import Waves
@@ -111,3 +113,79 @@ def test_heads_are_optional_and_every_part_is_in_the_state(model):
     stages = {name.split(".")[0] for name in model.state_dict()}
     assert stages >= {"backend", "heads"}
     assert {name.split(".")[0] for name in bare.state_dict()} == stages - {"heads"}
+
+
+@pytest.fixture(scope="module")
+def enhanced(model):
+    """``enhanced(waves, frames)``: the model with these enhancers, whose weights show."""
+
+    def make(waves=True, frames=True):
+        torch.manual_seed(1)
+        first = WaveUNet(levels=2, step=3, kernel=5, up_kernel=3) if waves else None
+        second = FrameUNet(model.upstream.dim, channels=4, levels=1, kernel=3) if frames else None
+        if second is not None:
+            nn.init.normal_(second.out.weight)
+        heads = {"label": model.heads["label"]}
+        return SpeechModel(model.upstream, model.backend, heads, first, second).eval()
+
+    return make
+
+
+@pytest.mark.parametrize(("waves", "frames"), [(True, True), (True, False), (False, True)])
+def test_enhancers_stand_before_and_after_the_upstream(model, enhanced, waves, frames):
+    made, heard = enhanced(waves, frames), Waves.collate(clips(9000, 16000, 1))
+    output = made(heard)
+    samples = made.enhancer(heard) if waves else heard
+    values = made.upstream(samples)
+    values = made.frame_enhancer(values) if frames else values
+    assert torch.equal(output.waves.samples, samples.samples)
+    assert torch.equal(output.frames.values, values.values)
+    assert torch.equal(output.embedding, made.backend(values))
+    again = made.frames(made.enhanced(heard))
+    assert torch.equal(again.values, output.frames.values)
+    assert torch.equal(made.embed(heard), output.embedding)
+    assert torch.equal(output.logits["label"], made.heads["label"](output.embedding))
+    plain = model(heard)
+    assert torch.equal(output.waves.samples, plain.waves.samples) != waves
+    assert not torch.allclose(output.frames.values, plain.frames.values, atol=1e-2)
+
+
+def test_without_enhancers_waves_and_frames_are_untouched(model):
+    waves = Waves.collate(clips(9000, 16000))
+    before = waves.samples.clone()
+    assert model.enhanced(waves) is waves
+    assert model(waves).waves is waves
+    assert torch.equal(waves.samples, before)
+    assert torch.equal(model.frames(waves).values, model.upstream(waves).values)
+    assert not any("enhancer" in name for name in model.state_dict())
+
+
+def test_an_enhanced_embedding_does_not_depend_on_batch_mates(enhanced):
+    made, batch = enhanced(), clips(1, 399, 400, 5000, 16000, 20001)
+    together = made.embed(Waves.collate(batch))
+    alone = torch.cat([made.embed(Waves.collate([clip])) for clip in batch])
+    assert (together - alone).abs().max() < 1e-4
+
+
+def test_what_is_enhanced_can_be_hidden_too_and_both_are_in_32_bits(small_upstream):
+    upstream, waves = small_upstream(), Waves.collate(clips(8000, 6000))
+    enhancer = WaveUNet(levels=2, step=3, kernel=5, up_kernel=3)
+    model = SpeechModel(upstream, PooledEmbedding(24, layers=4), enhancer=enhancer).eval()
+    counts = upstream.field.frame_counts(waves.lengths).tolist()
+    hidden = Hidden(torch.ones(2, max(counts), dtype=torch.bool))
+    output = model(waves, hidden)
+    assert torch.equal(output.frames.values, upstream(enhancer(waves), hidden).values)
+    half = Waves(output.waves.samples.bfloat16(), output.waves.lengths)
+    again = replace(output, waves=half).float().waves
+    assert again.samples.dtype == torch.float32
+    assert torch.equal(again.lengths, waves.lengths)
+
+
+def test_an_enhancer_learns_from_what_comes_after_a_frozen_upstream(small_upstream):
+    upstream = small_upstream().requires_grad_(False)
+    enhancer = WaveUNet(levels=2, step=3, kernel=5, up_kernel=3)
+    model = SpeechModel(upstream, PooledEmbedding(24, layers=4), enhancer=enhancer)
+    model(Waves.collate(clips(8000, 6000))).embedding[:, 0].sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in enhancer.parameters())
+    assert any(p.grad.any() for p in enhancer.parameters())
+    assert all(p.grad is None for p in upstream.parameters())

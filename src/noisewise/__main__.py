@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "say whether one speaker is heard in two clips",
     "predict": "answer for audio files, as JSON lines",
     "enroll": "add classes to a run from a few clips, without training",
+    "enhance": "write what a run's enhancer makes of audio files",
     "corrupt": "write a seeded noisy copy of a corpus with a hashed manifest",
     "import": "turn published weights into a run folder",
 }

@@ -26,8 +26,9 @@ from safetensors.torch import save as save_tensors
 
 from noisewise import __version__, audio
 from noisewise.components import build
-from noisewise.decision.base import Decision
+from noisewise.decision.base import Decision, Options
 from noisewise.decision.fit import DECISIONS
+from noisewise.decision.slots import SlotHeads
 from noisewise.errors import AudioError, BundleError, ConfigError, NoisewiseError
 from noisewise.files import json_bytes, write_atomic
 from noisewise.model import SpeechModel, device_of
@@ -42,8 +43,8 @@ _FILES = ("model.safetensors", "decision.safetensors", "labels.json", "seen.json
 
 class _DecisionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: Literal["knn", "prototypes", "head", "verification"]
-    options: dict[str, int | float | str]
+    name: Literal["knn", "prototypes", "head", "slots", "verification"]
+    options: Options
     threshold: float | None
     target_far: float | None
 
@@ -68,6 +69,7 @@ class Prediction:
         id: path of the clip.
         label: class name, or None where the model says "none of these".
         nearest: the most likely class even if it was rejected.
+        slots: slot -> value, None for one that the clip does not speak of; of models with slots.
         score: confidence, to be compared with the model's threshold.
         error: why the clip could not be used, else None.
     """
@@ -76,6 +78,7 @@ class Prediction:
     label: str | None = None
     nearest: str | None = None
     score: float | None = None
+    slots: dict[str, str | None] | None = None
     error: str | None = None
 
 
@@ -151,8 +154,11 @@ class Bundle:
         if clips:
             answer = self.decision.answer(self.embed(clips))
             usable = [prediction for prediction, clip in pending if clip is not None]
+            names = self.decision.named(answer)
+            said = self.decision.said(answer)
             for i, prediction in enumerate(usable):
-                prediction.nearest = self.labels[int(answer.label[i])]
+                prediction.nearest = names[i]
+                prediction.slots = said[i] if said else None
                 prediction.score = round(float(answer.score[i]), 6)
                 prediction.label = prediction.nearest if answer.accepted[i] else None
         yield from (prediction for prediction, _ in pending)
@@ -332,7 +338,11 @@ def model_card(bundle: Bundle) -> str:
     """A short Markdown card: what the model does, how it was made, how to use it."""
     decision, training = bundle.decision, bundle.training
     lines = [f"# {training.get('recipe', 'noisewise model')}", ""]
-    lines += [f"- task: {bundle.task}", f"- classes: {', '.join(bundle.labels)}"]
+    lines += [f"- task: {bundle.task}"]
+    if isinstance(decision, SlotHeads):
+        lines += [f"- {slot}: {', '.join(filter(None, v))}" for slot, v in decision.slots.items()]
+    else:
+        lines += [f"- classes: {', '.join(bundle.labels)}"]
     lines += [f"- parameters: {sum(p.numel() for p in bundle.model.parameters()):,}"]
     lines += [f"- decision: {decision.name}"]
     if decision.threshold is not None:

@@ -114,9 +114,16 @@ class SelectionConfig(_Strict):
 
 
 class DecisionConfig(_Strict):
-    """How the trained model answers."""
+    """How the trained model answers.
 
-    name: Literal["knn", "prototypes", "head", "verification"]
+    The rule ``slots`` has label columns that are answered together; the recipe's ``task`` is then
+    what their combination is called. With ``known_only`` only combinations of training clips are
+    answered.
+    """
+
+    name: Literal["knn", "prototypes", "head", "slots", "verification"]
+    slots: list[str] = Field(default_factory=list)
+    known_only: bool = True
     k: int = Field(5, ge=1)
     noisy_copies: int = Field(0, ge=0)
     cohort: int = Field(0, ge=0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -141,6 +142,7 @@ def read_unseen(noisewise, run, toy_corpus, tmp_path):
         (["--data", "CORPUS", "--codec", "tin"], "unknown codec 'tin'"),
         (["--data", "CORPUS", "--rir", "nowhere"], "rooms 'nowhere': no such folder"),
         (["--data", "CORPUS", "--confidence", "2"], "confidence"),
+        (["--data", "CORPUS", "--quality", "-2"], "at least 0 clips, got -2"),
         (["--data", "CORPUS", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--data", "SEEN"], "trained on every speaker"),
         (["--data", "CORPUS", "--out", "FILE"], "FILE"),
@@ -169,6 +171,46 @@ def only_seen(run, toy_corpus, out):
             target = out / f"{row['id']}.wav"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(row["audio"]["path"], target)
+
+
+def test_quality_of_a_run_with_an_enhancer(noisewise, enhancing_run, run, toy_corpus, tmp_path):
+    """On 50 clips unless said otherwise, and of other runs only if asked."""
+    arguments = ["--data", toy_corpus, "--noise", "wind", "--snr", 5, "--out", tmp_path / "out"]
+    done = noisewise("evaluate", enhancing_run, run, *arguments, *FAST)
+    assert done.status == 0, done.err
+    first, second = (read_results(tmp_path / "out" / f"results{x}.json") for x in ("", "-run"))
+    assert {"si_sdr", "si_sdr_noisy"} <= set(first.rows[1].metrics)
+    assert "si_sdr_noisy" not in first.rows[0].metrics
+    assert set(second.metrics) <= {"accuracy", "macro_f1", "frr"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'id="enhanced"' in page
+    assert "SI-SDR in dB, not enhanced" in page
+    done = noisewise("evaluate", enhancing_run, run, *arguments, *FAST, "--quality", 0)
+    assert "si_sdr" not in read_results(tmp_path / "out" / "results.json").metrics
+    done = noisewise("evaluate", run, *arguments, *FAST, "--quality", 3)
+    assert "si_sdr" in read_results(tmp_path / "out" / "results.json").metrics
+    assert "noisewise[enhancement]" not in done.err
+
+
+def test_packages_that_are_missing_are_said_once(
+    noisewise, enhancing_run, toy_corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    other = shutil.copytree(enhancing_run, tmp_path / "other")
+    arguments = ["--data", toy_corpus, "--quality", 2, "--out", tmp_path / "out", *FAST]
+    done = noisewise("evaluate", enhancing_run, other, *arguments)
+    assert done.status == 0, done.err
+    assert done.err.count("not measured without pesq: pip install 'noisewise[enhancement]'") == 1
+    assert not any("pesq" in x for x in read_results(tmp_path / "out" / "results.json").metrics)
+
+
+def test_quality_of_a_speaker_model(noisewise, speaker_run, toy_corpus, tmp_path):
+    arguments = ["--noise", "wind", "--snr", 5, "--quality", 3, "--out", tmp_path / "out"]
+    done = noisewise("evaluate", speaker_run, "--data", toy_corpus, *arguments, *FAST)
+    assert done.status == 0, done.err
+    clean, noisy = read_results(tmp_path / "out" / "results.json").rows
+    assert clean.metrics.keys() & noisy.metrics.keys() >= {"eer", "min_dcf"}
+    assert "si_sdr" in noisy.metrics
 
 
 def test_no_run_folder(noisewise, toy_corpus, tmp_path):

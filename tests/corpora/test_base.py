@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from noisewise import audio
 from noisewise.corpora.base import (
+    FIXED_COLUMNS,
     SPLITS,
     Corpus,
     assert_disjoint,
@@ -33,12 +34,13 @@ def corpus(n: int = 60, speakers: int = 20) -> Corpus:
 
 def test_rows_have_the_fixed_columns_and_defaults() -> None:
     rows = make_rows([{"id": "a", "audio": "x.wav"}, {"id": "b", "audio": b"RIFF"}], ["keyword"])
-    assert rows.column_names == ["id", "audio", "offset", "duration", "speaker", "split", "keyword"]
+    assert rows.column_names == [*FIXED_COLUMNS, "keyword"]
     assert rows[0] == {
         "id": "a",
         "audio": {"path": "x.wav", "bytes": None},
         "offset": 0.0,
         "duration": None,
+        "clean": None,
         "speaker": None,
         "split": "",
         "keyword": None,

@@ -14,7 +14,7 @@ import torch
 
 from noisewise import audio
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, make_rows, read_row
+from noisewise.corpora.base import Corpus, make_rows, read_clean, read_row
 from noisewise.corpora.noisy_copy import MANIFEST, SUMMARY, noisy_copy
 from noisewise.errors import AudioError, ConfigError, CorpusError
 from noisewise.noise.condition import Condition, Grid
@@ -104,6 +104,19 @@ def test_files_hold_the_corrupted_clip_scaled_only_where_it_must_be(corpus, copi
         written = audio.read(copied[1] / line["audio_filepath"])
         np.testing.assert_allclose(written, line["gain"] * wanted, atol=2 / 32768)
     assert conditions == set(CONDITIONS)
+
+
+def test_clean_clips_are_written_as_loud_as_they_are_in_their_copies(corpus, copied, tmp_path):
+    done = noisy_copy(corpus, tmp_path / "p", CONDITIONS, corruptor(), clean=True, workers=2)
+    assert done.clips == copied[0].clips
+    opened = open_corpus(tmp_path / "p" / MANIFEST)
+    assert set(opened.labels) == set(open_corpus(copied[1] / MANIFEST).labels)
+    for line, row, before in zip(entries(tmp_path / "p"), opened.rows, corpus.rows, strict=True):
+        noisy = read_row(row)
+        clean = read_clean(row, noisy)
+        np.testing.assert_allclose(clean, line["gain"] * read_row(before), atol=2 / 32768)
+    with pytest.raises(ConfigError, match="settings"):
+        noisy_copy(corpus, tmp_path / "p", CONDITIONS, corruptor())
 
 
 @pytest.mark.parametrize("peak", [1.0, 0.1])

@@ -12,6 +12,7 @@ from noisewise import audio
 from noisewise.bundle import seen_key
 from noisewise.corpora.base import make_rows, read_row
 from noisewise.decision.base import UNKNOWN
+from noisewise.enhanced import enhanced_clips
 from noisewise.enrolment import enroll_clips
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.grid import embedding_sample, evaluate, open_test_set
@@ -292,6 +293,42 @@ def test_hardest_are_wrong_answers_clean_ones_first(bundle, strange):
         assert hard.true == label[hard.id] != hard.predicted
         assert hard.samples.dtype == np.float32
         assert (hard.before is None) == (hard.condition == "clean")
+
+
+def test_a_run_with_an_enhancer(enhancing_run, toy_corpus):
+    """Quality on some clips; its examples, and its wrong answers, with what it heard."""
+    bundle = noisewise.load(enhancing_run)
+    test = open_test_set(bundle, toy_corpus)
+    bundle.decision.classes = (bundle.decision.classes + 1) % 3
+    steps = []
+    options = {"noise": ["pink"], "snr": [0], "progress": lambda name, n: steps.append((name, n))}
+    plain = evaluate(bundle, test, **options)
+    results = evaluate(bundle, test, quality=4, **options)
+    assert "si_sdr" not in plain.metrics
+    assert sum(n for name, n in steps if name == "quality, pink 0 dB") == 4
+    for row, other in zip(results.rows, plain.rows, strict=True):
+        assert row.n == other.n
+        assert other.metrics.items() <= row.metrics.items()
+        assert {"si_sdr", *other.metrics} <= set(row.metrics)
+        assert row.intervals["si_sdr"][0] <= row.metrics["si_sdr"] <= row.intervals["si_sdr"][1]
+    assert results.metrics[0] == "accuracy"
+    for found in (plain, results):
+        assert {clip.condition for clip in found.enhanced} == {"pink 0 dB"}
+        assert len(found.enhanced) == 6
+    for hard in results.hardest:
+        assert np.array_equal(hard.enhanced, enhanced_clips(bundle.model, [hard.samples])[0])
+    assert '"enhanced"' not in dumps(results)
+
+
+def test_quality_without_an_enhancer(bundle, toy_corpus):
+    test = open_test_set(bundle, toy_corpus)
+    results = evaluate(bundle, test, noise=["pink"], snr=[0], quality=3)
+    assert "si_sdr" in results.rows[1].metrics
+    assert not any(name.endswith("_noisy") for name in results.metrics)
+    assert results.enhanced == []
+    assert all(hard.enhanced is None for hard in results.hardest)
+    with pytest.raises(ConfigError, match="at least 0 clips"):
+        evaluate(bundle, test, quality=-1)
 
 
 def test_the_map_shows_a_few_clips_of_each_label(bundle, strange):

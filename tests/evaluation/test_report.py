@@ -10,7 +10,7 @@ import pytest
 
 from noisewise.errors import ConfigError
 from noisewise.evaluation.report import Extras, versions, write_report
-from noisewise.evaluation.results import Hardest, Results, Row, Skipped
+from noisewise.evaluation.results import Enhanced, Hardest, Results, Row, Skipped
 from noisewise.seeding import rng
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -165,6 +165,45 @@ def test_too_much_sound_is_left_out(tmp_path, make_results, make_clip):
     page = Page(tmp_path / "a.html")
     assert len(page.all("audio")) == 1
     assert page.text.count("Too much sound for one page") == 1
+
+
+def with_enhancer(results: Results, clip) -> Results:
+    """Two wrong answers, in noise and without, and a shown clip of each of these conditions."""
+    noisy, own = clip + np.float32(0.05), 0.9 * clip
+    hard = [
+        Hardest("yes/1", "yes", "left", 0.9, "clean", clip, None, own),
+        Hardest("no/2", "no", "go", 0.8, "babble 0 dB", noisy, clip, own),
+    ]
+    shown = [
+        Enhanced("a/1", "babble 0 dB", clip, noisy, own),
+        Enhanced("b/2", "clean", clip, clip, own),
+    ]
+    return replace(results, hardest=hard, enhanced=shown)
+
+
+def test_enhanced_clips_are_shown_and_heard(tmp_path, make_results, make_clip):
+    results = with_enhancer(make_results(), make_clip("yes"))
+    write_report(tmp_path / "a.html", [results])
+    page = Page(tmp_path / "a.html")
+    assert page.sections[1:3] == ["numbers", "enhanced"]
+    labels = [a["aria-label"] for a in page.all("audio")]
+    assert labels == [
+        "a/1, babble 0 dB, clean", "a/1, babble 0 dB, noisy", "a/1, babble 0 dB, enhanced",
+        "b/2, clean, clean", "b/2, clean, enhanced",
+        "yes, yes/1, clean, clean", "yes, yes/1, clean, enhanced",
+        "no, no/2, babble 0 dB, after", "no, no/2, babble 0 dB, enhanced",
+    ]  # fmt: skip
+    assert len(page.all("img")) == 4
+    assert len({a["src"] for a in page.all("audio")}) == 3  # clean, noisy and enhanced
+
+
+def test_enhanced_and_hardest_clips_share_the_room_for_sound(tmp_path, make_results, make_clip):
+    clip = make_clip("yes")
+    results = with_enhancer(make_results(), clip)
+    size = 44 + 2 * len(clip)
+    for clips, heard in [(2, 2), (3, 3), (4, 3), (5, 5), (7, 7), (8, 7), (9, 9)]:
+        write_report(tmp_path / "a.html", [results], extras=Extras(audio_bytes=clips * size))
+        assert len(Page(tmp_path / "a.html").all("audio")) == heard
 
 
 @pytest.mark.parametrize(

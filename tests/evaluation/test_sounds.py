@@ -30,12 +30,24 @@ def test_wav_of_a_loud_clip_is_turned_down():
     ],
 )
 def test_odd_clips_are_drawn(clip):
-    assert render(sound(clip), "png").startswith(b"\x89PNG")
+    assert render(sound({"": clip}), "png").startswith(b"\x89PNG")
 
 
 def test_before_and_after(make_clip):
     clip = make_clip("no")
-    noisy = clip + 0.05
-    assert len(sound(noisy, clip).axes) == 4
-    assert render(sound(noisy, clip)) == render(sound(noisy, clip))
-    assert b"before" in render(sound(noisy, clip))
+    panels = {"before": clip, "after": clip + 0.05}
+    assert len(sound(panels).axes) == 4
+    assert render(sound(panels)) == render(sound(panels))
+    assert b"before" in render(sound(panels))
+    assert b"before" not in render(sound({"before": clip}))
+
+
+def test_stages_are_drawn_from_left_to_right_on_the_same_scales(make_clip):
+    clip = make_clip("no")
+    figure = sound({"clean": clip, "noisy": 3 * clip, "enhanced": 0.5 * clip})
+    waves, images = figure.axes[::2], figure.axes[1::2]
+    assert [ax.get_title(loc="left") for ax in waves] == ["clean", "noisy", "enhanced"]
+    assert {ax.get_ylim() for ax in waves} == {(-3 * clip.max(), 3 * clip.max())}
+    assert len({ax.images[0].get_clim() for ax in images}) == 1
+    places = [ax.get_subplotspec().colspan.start for ax in waves]
+    assert places == sorted(places)

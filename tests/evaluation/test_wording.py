@@ -7,7 +7,9 @@ import pytest
 
 from noisewise.evaluation.results import Results, Row
 from noisewise.evaluation.wording import (
+    describe,
     difference,
+    figure,
     noisy_mean,
     paired,
     reference_snr,
@@ -113,3 +115,22 @@ def test_numbers():
     assert difference("min_dcf", 0.0123) == "+0.012"
     assert span("min_dcf", (0.1, 0.2)) == "0.100–0.200"
     assert span("accuracy", (math.nan, 0.2)) == ""
+
+
+def test_measures_of_enhanced_speech():
+    assert (figure("si_sdr", 12.34), figure("stoi", 0.9127), figure("pesq", 2.456)) == (
+        "12.3", "0.913", "2.46",
+    )  # fmt: skip
+    assert figure("si_sdr", -3.21) == "\N{MINUS SIGN}3.2"
+    assert figure("si_sdr", -0.01) == "0.0"
+    assert figure("si_sdr", math.inf) == "–"
+    assert span("si_sdr", (-3.2, 1.5)) == "\N{MINUS SIGN}3.2 to 1.5"
+    assert span("pesq_noisy", (1.2, 1.5)) == "1.20–1.50"
+    assert difference("si_sdr", 2.51) == "+2.5"
+    for name in ("si_sdr", "stoi", "pesq"):
+        assert describe(name).higher is describe(f"{name}_noisy").higher is True
+        assert describe(f"{name}_noisy").title.startswith(describe(name).title)
+    rows = [Row(metrics={"pesq": 4.1}), Row("rain", 0, metrics={"pesq": 1.3})]
+    text = plain(summary([Results("t", rows)], "pesq"))
+    assert text.startswith("On clean speech the PESQ, wide-band of the model is 4.10; at 0 dB")
+    assert "The hardest condition is rain 0 dB: 1.30." in text

@@ -1,11 +1,17 @@
 """Batches: in step order, the same whatever the workers, bad clips named."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import label_numbers, make_rows, read_row
+from noisewise.corpora.noisy_copy import noisy_copy
+from noisewise.noise.condition import Condition
+from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import Generated, Recordings
 from noisewise.recipe import AugmentConfig
 from noisewise.sampling.batches import ClassBatches, ShuffledBatches
@@ -13,9 +19,11 @@ from noisewise.sampling.pairs import PairBatches
 from noisewise.training import data as data_module
 from noisewise.training.augment import Augmenter
 from noisewise.training.data import (
+    HELD_OUT_BATCH,
     StepSampler,
     TrainingClips,
     collate,
+    held_out,
     loader,
 )
 
@@ -117,6 +125,28 @@ def test_the_clean_half_is_kept_only_where_it_is_wanted(corpus):
     assert len(batch.noisy) == 2
 
 
+def test_pairs_of_a_noisy_copy_keep_their_clean_clip(corpus, tmp_path):
+    few = replace(corpus, rows=corpus.rows.select(range(6)))
+    source = Corruptor({"pink": Generated("pink")}, {}, 0)
+    noisy_copy(few, tmp_path / "copy", [Condition("pink", 0.0)], source, clean=True)
+    copied = open_corpus(tmp_path / "copy" / "manifest.jsonl")
+    options = {"noise_prob": 0.0, "speed": (0.8, 1.2), "crop_s": 0.3}
+    pairs, alone = clips(copied, **options), clips(corpus, **options)
+    for number in range(6):
+        item, same = pairs[3, number, number], alone[3, number, number]
+        assert item.noisy.shape == item.clean.shape == same.clean.shape
+        gain = json.loads((tmp_path / "copy" / "manifest.jsonl").read_text().splitlines()[number])
+        np.testing.assert_allclose(item.clean, gain["gain"] * same.clean, atol=1e-3)
+        assert np.abs(item.noisy - item.clean).max() > 0.01
+    unwanted = clips(copied, needs_clean=False)
+    assert unwanted[0, 0, 0].clean is None
+    (tmp_path / "copy" / copied.rows[0]["clean"]).unlink()
+    missing = clips(copied)[0, 0, 0]
+    assert missing.noisy is None
+    assert "clean" in missing.reason
+    assert unwanted[0, 0, 0].noisy is not None
+
+
 def test_unusable_clips_are_named_and_left_out(corpus, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"")
     good = corpus.rows[0]["audio"]["path"]
@@ -167,3 +197,58 @@ def test_clips_are_decoded_once_while_there_is_room(corpus, monkeypatch):
     assert [np.array_equal(a, b) for a, b in zip(first, again, strict=True)] == [True] * 3
     ids = corpus.rows["id"][:3]
     assert read == [*ids, ids[2]]
+
+
+def rows_of(batches):
+    """Row numbers, which are the places of held-out clips."""
+    places = [place for batch in batches for place in batch.places]
+    assert {step for step, _ in places} <= {-1}  # no step of training draws the same
+    return [row for _, row in places]
+
+
+@pytest.mark.parametrize("most", [1, HELD_OUT_BATCH, 40, 1000])
+def test_held_out_clips_are_the_same_every_time_and_heard_like_training_clips(corpus, most):
+    data = clips(corpus)
+    batches, again = (held_out(corpus.rows, most, data.augmenter, 3, data.labels) for _ in "ab")
+    rows = rows_of(batches)
+    assert len(rows) == len(set(rows)) == min(most, len(corpus.rows))
+    assert {len(batch.labels) for batch in batches[:-1]} <= {HELD_OUT_BATCH}
+    assert 1 <= len(batches[-1].labels) <= HELD_OUT_BATCH
+    for one, two in zip(batches, again, strict=True):
+        assert one.places == two.places
+        for side in ("noisy", "clean"):
+            assert torch.equal(getattr(one, side).samples, getattr(two, side).samples)
+            assert torch.equal(getattr(one, side).lengths, getattr(two, side).lengths)
+    noisy = [
+        clip[:n]
+        for batch in batches
+        for clip, n in zip(batch.noisy.samples, batch.noisy.lengths, strict=True)
+    ]
+    labels = torch.cat([batch.labels for batch in batches])
+    for row, clip, label in list(zip(rows, noisy, labels, strict=True))[:5]:
+        item = corpus.rows[row]
+        expected = data.augmenter(read_row(item), item["speaker"], -1, row, str(item["id"]))[0]
+        assert np.array_equal(clip, expected)
+        assert label == data.labels[row]
+
+
+def test_held_out_clips_are_drawn_by_the_seed_and_labels_are_optional(corpus):
+    data = clips(corpus)
+    drawn = [rows_of(held_out(corpus.rows, 30, data.augmenter, seed)) for seed in (0, 1)]
+    assert drawn[0] != drawn[1]
+    few = rows_of(held_out(corpus.rows, 7, data.augmenter, 0))
+    assert set(few) < set(drawn[0])
+    (batch,) = held_out(corpus.rows, 7, data.augmenter, 0)
+    assert batch.labels.tolist() == [0] * 7
+
+
+def test_clips_of_no_class_are_not_held_out(corpus):
+    """And take no place of others."""
+    data = clips(corpus)
+    labels = np.where(np.arange(len(data.labels)) % 3 == 0, -1, data.labels)
+    everything = rows_of(held_out(corpus.rows, 1000, data.augmenter, 0, labels))
+    assert everything == np.flatnonzero(labels >= 0).tolist()
+    some = held_out(corpus.rows, 20, data.augmenter, 0, labels)
+    assert sum(len(batch.labels) for batch in some) == 20
+    assert (torch.cat([batch.labels for batch in some]) >= 0).all()
+    assert held_out(corpus.rows, 20, data.augmenter, 0, np.full(len(labels), -1)) == []

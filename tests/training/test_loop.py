@@ -1,8 +1,11 @@
 """The training loop: what learns, what stays, what is kept, and how it fails."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from noisewise.bundle import build_model
 from noisewise.corpora.base import label_numbers
@@ -10,6 +13,8 @@ from noisewise.errors import BundleError, ConfigError, NoisewiseError
 from noisewise.recipe import load_recipe
 from noisewise.training import loop
 from noisewise.training.augment import Augmenter
+from noisewise.training.checkpoint import load_checkpoint
+from noisewise.training.data import held_out
 from noisewise.training.loop import CHECKPOINT, Loop, Material, recipe_digest
 from noisewise.training.run import make_fabric, open_parts
 
@@ -42,7 +47,7 @@ def rows(settings):
     return parts.train, corpus.labels["keyword"]
 
 
-def make(rows, folder, recipe, select=None, report=None):
+def make(rows, folder, recipe, select=None, report=None, clips=()):
     """A loop on the toy corpus, and what its selection saw: (copies of) the model's states."""
     train, names = rows
     torch.manual_seed(0)
@@ -59,6 +64,7 @@ def make(rows, folder, recipe, select=None, report=None):
         Augmenter(recipe.augment, {}, {}, 0),
         scored,
         None,
+        held_out=clips,
     )
     folder.mkdir(exist_ok=True)
     return Loop(recipe, model, material, folder, make_fabric("cpu", "32-true"), 0, report), seen
@@ -280,3 +286,188 @@ def test_the_learning_rate_of_the_log_is_the_schedule(rows, settings, tmp_path):
     running.run()
     expected = [learning_rate(s, 6, phase.lr, phase.lr_end, phase.warmup) for s in range(6)]
     assert rates == pytest.approx(expected)
+
+
+def tried(rows, folder, recipe, stop_at=None):
+    """A run whose scores go by phase and step, stopped within the validation at ``stop_at``.
+
+    Returns the loop, and where each step that it took and each validation were.
+    """
+    steps, validations = [], []
+
+    def place():
+        return running.progress.phase, running.progress.step
+
+    def select(number):
+        validations.append(place())
+        if place() == stop_at:
+            raise KeyboardInterrupt
+        phase, step = place()
+        return 0.5 + 0.4 * math.sin(3.0 * step + phase)
+
+    def count(module, inputs, output):
+        if module.training:
+            steps.append(place())
+
+    running, _ = make(rows, folder, recipe, select)
+    running.model.register_forward_hook(count)
+    if stop_at is None:
+        running.run()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            running.run()
+    return running, steps, validations
+
+
+def history(running):
+    """Of every validation, without the time that it took."""
+    return [entry | {"seconds": 0} for entry in running.progress.history]
+
+
+STOPS = {
+    "first": ({}, (0, 2)),
+    "average": ({"phases.0.ema": 0.9}, (0, 4)),
+    "last": ({}, (0, 6)),
+    "validate-first": ({"phases.0.validate_first": True}, (0, 2)),
+    "before-the-first-step": ({"phases.0.validate_first": True}, (0, 0)),
+    "second-phase": (None, (1, 2)),
+    "end": (None, (1, 4)),
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_a_run_killed_in_a_validation_resumes_in_it(rows, settings, two_phases, tmp_path, name):
+    """The step before it is not taken again, and all ends as if nothing had happened."""
+    changes, stop_at = STOPS[name]
+    recipe = two_phases if changes is None else load_recipe("kws-triplet", settings | changes)
+    straight, every_step, every_validation = tried(rows, tmp_path / "straight", recipe)
+    _, before, tried_before = tried(rows, tmp_path / "r", recipe, stop_at)
+    assert tried_before[-1] == stop_at
+    kept = load_checkpoint(tmp_path / "r" / CHECKPOINT).progress if stop_at[1] else None
+    assert kept is None or ((kept.phase, kept.step), bool(kept.pending)) == (stop_at, True)
+    resumed, after, tried_after = tried(rows, tmp_path / "r", recipe)
+    assert before + after == every_step
+    assert tried_before[:-1] + tried_after == every_validation
+    assert equal(straight.model.state_dict(), resumed.model.state_dict())
+    assert history(straight) == history(resumed)
+    assert straight.progress.best == resumed.progress.best
+    assert resumed.progress.pending == {}
+    files = [tmp_path / folder / "log.csv" for folder in ("straight", "r")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 9])
+def test_a_run_killed_between_log_and_checkpoint_logs_no_step_twice(
+    rows, settings, tmp_path, monkeypatch, call
+):
+    """The log is on the disk then, with rows that the last checkpoint does not know."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    recipe, left, really = load_recipe("kws-triplet", settings), [call], loop.save_checkpoint
+    straight, steps, _ = tried(rows, tmp_path / "straight", recipe)
+
+    def save(*values):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        really(*values)
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    with pytest.raises(KeyboardInterrupt):
+        tried(rows, tmp_path / "r", recipe)
+    resumed, _, _ = tried(rows, tmp_path / "r", recipe)
+    assert equal(straight.model.state_dict(), resumed.model.state_dict())
+    assert history(straight) == history(resumed)
+    files = [tmp_path / folder / "log.csv" for folder in ("straight", "r")]
+    assert files[0].read_text() == files[1].read_text()
+    assert len(files[0].read_text().splitlines()) == 1 + len(steps)
+
+
+def test_a_validation_after_a_step_without_a_clip_resumes_too(rows, settings, tmp_path):
+    """Such a step has no figures of its own."""
+    broken = [dict(row["audio"], path=str(tmp_path / "gone.wav")) for row in rows[0]]
+    train = rows[0].remove_columns("audio").add_column("audio", broken)
+    recipe = load_recipe("kws-triplet", settings | {"phases.0.ema": 0.0})
+    straight, *_ = tried((train, rows[1]), tmp_path / "straight", recipe)
+    tried((train, rows[1]), tmp_path / "r", recipe, (0, 4))
+    resumed, *_ = tried((train, rows[1]), tmp_path / "r", recipe)
+    assert history(straight) == history(resumed)
+    files = [tmp_path / folder / "log.csv" for folder in ("straight", "r")]
+    assert files[0].read_text() == files[1].read_text()
+
+
+@pytest.fixture(scope="module")
+def by_loss(softmax):
+    """kws-softmax, whose best weights are those with the smallest loss on held-out clips."""
+    changes = {"phases.0.validate_by": "loss", "phases.0.ema": 0.0, "phases.0.lr": 0.05}
+    return load_recipe("kws-softmax", softmax | changes)
+
+
+def validation_clips(rows, recipe, most=20):
+    labels = label_numbers(rows[0], "keyword", rows[1])
+    return held_out(rows[0], most, Augmenter(recipe.augment, {}, {}, 0), 0, labels)
+
+
+def test_the_best_weights_can_be_those_with_the_smallest_held_out_loss(rows, by_loss, tmp_path):
+    """Nobody is asked for answers; the loss is the mean over clips, batches of any size."""
+    clips, states = validation_clips(rows, by_loss), []
+    assert [len(part.labels) for part in clips] == [16, 4]
+
+    def report(phase, step, figures):
+        if "val_score" in figures:
+            states.append({k: v.clone() for k, v in running.model.state_dict().items()})
+
+    running, seen = make(rows, tmp_path / "r", by_loss, report=report, clips=clips)
+    progress = running.run()
+    assert seen == []
+    losses = []
+    for state in states:
+        model = build_model(by_loss.model, len(rows[1])).eval()
+        model.load_state_dict(state)
+        with torch.no_grad():
+            logits = torch.cat([model(part.noisy).logits["label"] for part in clips])
+        labels = torch.cat([part.labels for part in clips])
+        losses.append(F.cross_entropy(logits, labels, label_smoothing=0.1).item())
+    assert [entry["val_loss"] for entry in progress.history] == pytest.approx(losses, rel=1e-4)
+    for entry in progress.history:
+        assert entry["val_score"] == pytest.approx(math.exp(-entry["val_loss"]))
+        assert 0 <= entry["val_train_accuracy"] <= 1
+    best = losses.index(min(losses))
+    assert progress.best == pytest.approx(math.exp(-losses[best]), rel=1e-4)
+    assert equal(states[best], running.model.state_dict())
+    assert sum(equal(state, running.model.state_dict()) for state in states) == 1
+
+
+def test_with_answers_no_held_out_loss_is_measured(rows, softmax, tmp_path):
+    recipe = load_recipe("kws-softmax", softmax)
+    clips = validation_clips(rows, recipe)
+    running, seen = make(rows, tmp_path / "r", recipe, clips=clips)
+    progress = running.run()
+    assert len(seen) == 3
+    assert [entry["val_score"] for entry in progress.history] == [1, 2, 3]
+    assert not any("val_loss" in entry for entry in progress.history)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_a_held_out_loss_can_be_interrupted_too(rows, by_loss, tmp_path, number):
+    """Within a validation (of two batches each), whichever it is."""
+    clips = validation_clips(rows, by_loss)
+    straight, _ = make(rows, tmp_path / "straight", by_loss, clips=clips)
+    straight.run()
+    killed, _ = make(rows, tmp_path / "r", by_loss, clips=clips)
+    passes = []
+
+    def stop(module, inputs, output):
+        if not module.training:
+            passes.append(0)
+            if len(passes) == number:
+                raise KeyboardInterrupt
+
+    killed.model.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    resumed, _ = make(rows, tmp_path / "r", by_loss, clips=clips)
+    resumed.run()
+    assert equal(straight.model.state_dict(), resumed.model.state_dict())
+    assert history(straight) == history(resumed)
+    files = [tmp_path / folder / "log.csv" for folder in ("straight", "r")]
+    assert files[0].read_text() == files[1].read_text()

@@ -13,7 +13,7 @@ from noisewise.backend.pooled import PooledEmbedding
 from noisewise.components import build
 from noisewise.errors import ConfigError
 from noisewise.losses.triplet import TripletLoss
-from noisewise.model import SpeechModel
+from noisewise.model import Output, SpeechModel
 from noisewise.seeding import rng, torch_rng
 from noisewise.training.objective import (
     Batch,
@@ -174,3 +174,20 @@ def test_errors_say_what_to_set():
         TripletTerm(mining="nearest")
     with pytest.raises(ConfigError, match="has no option 'margin'"):
         build("term", {"name": "distill", "margin": 1})
+
+
+def test_cross_entropy_of_slots_is_the_sum_over_their_heads():
+    torch.manual_seed(0)
+    table = {"zone": [0, 2, 1], "action": [1, 0, 0]}
+    logits = {"zone": torch.randn(4, 3), "action": torch.randn(4, 2)}
+    labels = torch.tensor([2, 0, 1, 1])
+    loss, figures = CrossEntropyTerm(slots=table)(
+        Batch(None, None, labels, None), Output(None, None, None, logits, None), None
+    )
+    expected, right = 0.0, torch.ones(4, dtype=torch.bool)
+    for slot, column in table.items():
+        goal = torch.tensor([column[label] for label in labels])
+        expected -= logits[slot].log_softmax(1)[range(4), goal].mean()
+        right &= logits[slot].argmax(1) == goal
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert figures["train_accuracy"] == right.float().mean().item()

@@ -9,13 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import noisewise
 from noisewise.backend.ecapa import ECAPABackend
 from noisewise.backend.layer_statistics import LayerStatistics
+from noisewise.bundle import build_model
 from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.model import SpeechModel
 from noisewise.recipe import PhaseMaskConfig, load_recipe
 from noisewise.seeding import derive, rng, torch_rng
+from noisewise.training.checkpoint import load_checkpoint
+from noisewise.training.loop import CHECKPOINT
 from noisewise.training.objective import Batch
 from noisewise.training.run import (
     MaskedInput,
@@ -101,6 +105,120 @@ def test_kill_and_resume_is_bit_equal(
     time.sleep(0.2)  # orphaned workers notice and go
     processes.finish(start("kws-triplet-head", out, two_phases, workers))
     assert_equal_runs(undisturbed, out)
+
+
+@pytest.fixture(scope="module")
+def joint(toy_settings):
+    """kws-softmax as a joint model: both enhancers learn beside a frozen upstream, then rest."""
+    enhancers = ["enhancer", "frame_enhancer"]
+    own = ["backend", "heads"]
+    phase = {
+        "steps": 3,
+        "validate_every": 2,
+        "batches": {"name": "shuffled", "batch_size": 6},
+        "objective": [{"name": "cross_entropy", "weight": 0.5}],
+        "optimizer": {"name": "adamw"},
+        "lr": 0.01,
+        "lr_end": 0.001,
+    }
+    reconstruction = [
+        {"name": "wave_reconstruction", "weight": 0.9},
+        {"name": "frame_reconstruction", "weight": 0.5},
+    ]
+    phases = [
+        phase | {
+            "name": "joint",
+            "train": enhancers + own,
+            "objective": phase["objective"] + reconstruction,
+            "ema": 0.9,
+            "validate_by": "loss",
+        },
+        phase | {"name": "classifier", "train": own},
+    ]  # fmt: skip
+    return {k: v for k, v in toy_settings.items() if not k.startswith("phases")} | {
+        "model.enhancer": {
+            "name": "wave_unet",
+            **{"levels": 2, "step": 2, "kernel": 5, "up_kernel": 3, "residual": True},
+        },
+        "model.frame_enhancer": {"name": "frame_unet", "channels": 4, "levels": 1, "kernel": 3},
+        "model.backend": {
+            "name": "tcn",
+            **{"channels": 8, "hidden": 6, "blocks": 2, "repeats": 1, "unit_length": False},
+        },
+        "model.head": {"name": "linear"},
+        "phases": phases,
+    }
+
+
+@pytest.fixture(scope="module")
+def joint_run(joint, tmp_path_factory):
+    """A trained joint model, its folder, the states it began and each phase ended with, logs."""
+    out, recipe = tmp_path_factory.mktemp("joint") / "run", load_recipe("kws-softmax", joint)
+    torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
+    states, figures = [build_model(recipe.model, 3).state_dict()], []
+
+    def report(phase, step, logged):
+        if (phase.name, step) == ("classifier", 1):  # on the disk is what it begins with
+            states.append(load_checkpoint(out / CHECKPOINT).model)
+        figures.append(logged)
+
+    bundle = train(recipe, out, report=report)
+    return bundle, out, [*states, bundle.model.state_dict()], figures
+
+
+def moved(one, two, start, part=""):
+    """Whether each tensor of a stage is another."""
+    names = [name for name in one if name.startswith(f"{start}.") and part in name]
+    assert names
+    return {not torch.equal(one[name], two[name]) for name in names}
+
+
+def test_a_joint_model_trains_stage_by_stage(joint_run):
+    """Statistics of a stage that learns move; those of a frozen one do not."""
+    _, _, (begin, between, end), figures = joint_run
+    assert moved(begin, between, "enhancer", "running_") == {True}
+    assert moved(begin, between, "frame_enhancer", "running_") == {True}
+    for stage in ("enhancer", "frame_enhancer", "backend", "heads"):
+        assert True in moved(begin, between, stage, "weight")
+    assert moved(begin, between, "upstream") == {False}
+    assert any("running_mean" in name for name in begin if name.startswith("upstream"))
+    for stage in ("enhancer", "frame_enhancer", "upstream"):
+        assert moved(between, end, stage) == {False}
+    assert True in moved(between, end, "backend")
+    terms = {"loss_crossentropy", "loss_wavereconstruction", "loss_framereconstruction"}
+    assert [terms <= row.keys() for row in figures] == [True] * 3 + [False] * 3
+    for row in figures[:3]:
+        expected = 0.5 * row["loss_crossentropy"]
+        expected += 0.9 * row["loss_wavereconstruction"] + 0.5 * row["loss_framereconstruction"]
+        assert row["loss"] == pytest.approx(expected, rel=1e-5)
+    assert ["val_loss" in row for row in figures] == [False, True, True] + [False] * 3
+    assert ["val_score" in row for row in figures] == [False, True, True] * 2
+
+
+def test_a_joint_model_is_saved_whole(joint_run):
+    bundle, out, (*_, state), _ = joint_run
+    loaded = noisewise.load(out)
+    found = loaded.model.state_dict()
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    clips = Waves.collate([rng(0, n).normal(size=n).astype("f4") for n in (8000, 5000)])
+    assert torch.equal(loaded.model.embed(clips), bundle.model.eval().embed(clips))
+    assert not torch.equal(loaded.model.enhanced(clips).samples, clips.samples)
+    assert (loaded.model.embed(clips).norm(dim=1) - 1).abs().min() > 1e-3
+
+
+def test_kill_and_resume_of_a_joint_model_is_bit_equal(start, processes, joint, tmp_path):
+    runs = tmp_path / "straight", tmp_path / "killed"
+    straight = start("kws-softmax", runs[0], joint)
+    process = start("kws-softmax", runs[1], joint)
+    for _ in range(2):
+        process.stdout.readline()
+    process.kill()
+    process.wait()
+    processes.finish(straight)
+    assert not (runs[1] / "config.json").exists()
+    processes.finish(start("kws-softmax", runs[1], joint))
+    assert_equal_runs(*runs)
 
 
 def test_worker_count_changes_nothing(start, processes, two_phases, undisturbed, tmp_path):
@@ -211,9 +329,22 @@ def test_back_ends_of_two_kinds_share_nothing(small_upstream):
     assert torch.equal(again.backend.norm.running_mean, source.backend.norm.running_mean)
 
 
+RECONSTRUCTION = {"phases.0.objective": [{"name": "wave_reconstruction"}]}
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
+        (
+            "kws-softmax",
+            RECONSTRUCTION | {"augment.gain_db": [-6, 6]},
+            r"phase 'classifier': .* set augment\.gain_db to \[0, 0\]",
+        ),
+        (
+            "kws-softmax",
+            RECONSTRUCTION | {"phases.0.augment": {"gain_db": [0, 3]}},
+            r"set augment\.gain_db to \[0, 0\]",
+        ),
         ("kws-softmax", {"task": "speaker"}, "task 'speaker' with decision 'head'"),
         ("kws-softmax", {"decision.name": "verification"}, "of speakers alone"),
         ("sv-naw", {"task": "keyword"}, "task 'keyword' with decision 'verification'"),

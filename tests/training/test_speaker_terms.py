@@ -283,7 +283,7 @@ if __name__ == "__main__":
     term = MarginSoftmaxTerm(balanced=True, counts=[9, 1, 4, 2, 2])
     given = cosines[own].requires_grad_()
     batch = Batch(None, None, labels[own], torch.Generator())
-    loss, _ = term(batch, Output(None, None, {"label": given}, None), None)
+    loss, _ = term(batch, Output(None, None, None, {"label": given}, None), None)
     share = 2 * len(given) / len(cosines)  # as the loop weighs it; then gradients are averaged
     (share * loss / 2).backward()
     torch.save((share * loss.detach(), given.grad), f"{folder}/{rank}.pt")

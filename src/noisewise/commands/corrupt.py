@@ -25,6 +25,7 @@ def corrupt(
     codec: list[str] | None = None,
     level: Level = "active",
     every: bool = False,
+    clean: bool = False,
     seed: int = 0,
     workers: int = 0,
     overrides: dict[str, Any] | None = None,
@@ -44,6 +45,8 @@ def corrupt(
         level: power of speech that an SNR is defined on: active (speech without its pauses,
             ITU-T P.56) or full (the whole clip).
         every: give each clip every condition, a subfolder each, instead of one chosen by seed.
+        clean: write each clip as it was, too, as loud as it is in the noise: training that restores
+            clean speech takes such pairs as they are.
         seed: of all choices.
         workers: processes (0: this one); never changes the result.
     """
@@ -62,6 +65,7 @@ def corrupt(
             conditions,
             Corruptor(noises, rooms, seed, level),
             every=every,
+            clean=clean,
             workers=workers,
             progress=lambda n: bar.advance(task, n),
         )

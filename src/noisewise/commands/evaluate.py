@@ -20,10 +20,13 @@ from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
 from noisewise.evaluation.wording import averages, figure
+from noisewise.metrics.enhancement import missing
 from noisewise.noise.level import Level
 from noisewise.score_files import write_scores
 
 SNR = (20.0, 10.0, 5.0, 0.0, -5.0)
+QUALITY = 50
+"""Clips that SI-SDR, STOI and PESQ of a run with an enhancer are measured on."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def evaluate(
     trials: str | None = None,
     segments: int = 0,
     segment_s: float = 3.0,
+    quality: int | None = None,
     out: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -81,6 +85,8 @@ def evaluate(
         segments: of a speaker model: crops of every clip; error rates of their averaged scores, and
             of those with whole clips', are measured too (published: 5).
         segment_s: seconds of a crop.
+        quality: clips on which what the upstream hears is measured against the clean clip, by
+            SI-SDR, STOI and PESQ (default: 50 of a run with an enhancer, else 0).
         out: folder of the report (default: evaluation, in the first run's folder).
         seed: of the corruption.
         device: cpu, cuda or mps.
@@ -105,6 +111,7 @@ def evaluate(
             trials=trials,
             segments=segments,
             segment_s=segment_s,
+            quality=quality,
             seed=seed,
             workers=workers,
             confidence=confidence,
@@ -116,6 +123,9 @@ def evaluate(
     for m in measured:
         if m.scored:
             say(eer_line(m.results))
+    lacking = missing() if any("si_sdr" in m.results.metrics for m in measured) else []
+    if lacking:
+        say(f"not measured without {' and '.join(lacking)}: pip install 'noisewise[enhancement]'")
     say(f"{folder}: results.json and report.html")
     return int(any(m.results.skipped for m in measured))
 
@@ -133,6 +143,7 @@ def measure(
     trials: str | None = None,
     segments: int = 0,
     segment_s: float = 3.0,
+    quality: int | None = None,
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
@@ -142,6 +153,8 @@ def measure(
     speakers = isinstance(bundle.decision, Verification)
     if (trials is not None or segments) and not speakers:
         raise ConfigError(f"{name}: --trials and --segments are for speaker models")
+    if quality is None:
+        quality = QUALITY if bundle.model.enhancer is not None else 0
     settings: dict[str, Any] = {
         "noise": noise,
         "snr": snr,
@@ -151,6 +164,7 @@ def measure(
         "seed": seed,
         "confidence": confidence,
         "workers": workers,
+        "quality": quality,
         "name": name,
     }
     with progress_bar() as bar:

@@ -25,8 +25,12 @@ def predict(run: Path, clips: list[Path], *, device: str = "cpu") -> int:
     failed = 0
     for prediction in load(run, device).accelerate().predict(_files(clips)):
         failed += prediction.error is not None
-        fields = {key: value for key, value in asdict(prediction).items() if key != "error"}
-        print(json.dumps(fields if prediction.error is None else asdict(prediction)))
+        fields = asdict(prediction)
+        if prediction.error is None:
+            del fields["error"]
+        if prediction.slots is None:
+            del fields["slots"]
+        print(json.dumps(fields))
     return int(failed > 0)
 
 

@@ -25,6 +25,7 @@ FIXED_COLUMNS = {
     "audio": datasets.Audio(decode=False),
     "offset": datasets.Value("float64"),
     "duration": datasets.Value("float64"),
+    "clean": datasets.Value("string"),
     "speaker": datasets.Value("string"),
     "split": datasets.Value("string"),
 }
@@ -38,7 +39,8 @@ class Corpus:
         name: registry name of the layout that was read.
         rows: a `datasets.Dataset` with the columns ``id`` (unique), ``audio`` (``{"path",
             "bytes"}``, undecoded), ``offset`` and ``duration`` in seconds (0 and None for the
-            whole file), ``speaker`` (None where unknown), ``split`` ("train", "validation",
+            whole file), ``clean`` (path of the same clip before it was made noisy, None mostly),
+            ``speaker`` (None where unknown), ``split`` ("train", "validation",
             "test", or "" where there is no official split), then one string column a task.
         task: the label column that this corpus is mostly used for.
         labels: for each task its classes, in the official or else sorted order.
@@ -170,8 +172,8 @@ def assign_split(key: str, seed: int, fractions: Sequence[float] = FRACTIONS) ->
 def make_rows(rows: Iterable[dict[str, Any]], tasks: Sequence[str]) -> datasets.Dataset:
     """A `datasets.Dataset` with the fixed columns and one string column a task.
 
-    Each row needs ``id`` and ``audio`` (a path as str, or encoded bytes); offset, duration,
-    speaker, split and the tasks default to 0, None, None, "" and None.
+    Each row needs ``id`` and ``audio`` (a path as str, or encoded bytes); offset, duration, clean,
+    speaker, split and the tasks default to 0, None, None, None, "" and None.
 
     Raises:
         CorpusError: no rows, or two rows with one id.
@@ -207,6 +209,24 @@ def read_row(row: dict[str, Any]) -> np.ndarray:
     """
     source = audio_source(row["audio"])
     return audio.read(source, offset=row["offset"] or 0.0, duration=row["duration"])
+
+
+def read_clean(row: dict[str, Any], noisy: np.ndarray) -> np.ndarray | None:
+    """The clip of a corpus row before it was made noisy, (samples,), None where that is not known.
+
+    Args:
+        row: of the corpus.
+        noisy: what `read_row` gave for it.
+
+    Raises:
+        AudioError: the file cannot be used, or is not as long.
+    """
+    if row["clean"] is None:
+        return None
+    clean = audio.read(row["clean"], offset=row["offset"] or 0.0, duration=row["duration"])
+    if len(clean) != len(noisy):
+        raise AudioError(f"{row['clean']}: {len(clean)} samples, its noisy copy {len(noisy)}")
+    return clean
 
 
 def labelled(rows: datasets.Dataset, task: str) -> datasets.Dataset:

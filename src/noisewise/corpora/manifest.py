@@ -1,9 +1,10 @@
 """Manifests of JSON lines, as NeMo reads and writes them: one clip, or a part of one, a line.
 
 Keys read: ``audio_filepath`` or ``audio_filename`` (relative to the manifest), ``offset`` and
-``duration`` in seconds, ``label``, ``command`` or ``target``, ``speaker``, ``split``, ``id``;
-any other key whose values are text becomes a label column of its own, ``text`` among them. A
-row without an id is called by its path as written.
+``duration`` in seconds, ``clean_filepath`` (the clip before it was made noisy), ``label``,
+``command`` or ``target``, ``speaker``, ``split``, ``id``; any other key whose values are text
+becomes a label column of its own, ``text`` among them. A row without an id is called by its path
+as written.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from noisewise.errors import ConfigError, CorpusError
 from noisewise.files import write_atomic
 
 PATH_KEYS = ("audio_filepath", "audio_filename")
+CLEAN_KEY = "clean_filepath"
 LABEL_KEYS = ("label", "command", "target")
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".manifest")
 SPLIT_FILES = {
@@ -115,6 +117,7 @@ def write_manifest(rows: datasets.Dataset, path: Path | str, task: str = "keywor
             "label": columns[task][i],
             "speaker": columns["speaker"][i],
             "split": columns["split"][i] or None,
+            CLEAN_KEY: columns["clean"][i] and _relative(columns["clean"][i], folder),
             **{name: columns[name][i] for name in others},
         }
         kept = {key: value for key, value in entry.items() if value is not None}
@@ -179,11 +182,13 @@ def _row(where: str, folder: Path, entry: dict[str, Any], task: str) -> dict[str
         "speaker": _text(entry.get("speaker")),
         "split": split,
     }
+    if isinstance(entry.get(CLEAN_KEY), str):
+        row["clean"] = str(folder / Path(entry[CLEAN_KEY]).expanduser())
     label = next((entry[key] for key in LABEL_KEYS if entry.get(key) is not None), None)
     if label is not None:
         row[task] = _text(label)
     for key, value in entry.items():
-        known = key in row or key in (*PATH_KEYS, *LABEL_KEYS)
+        known = key in row or key in (*PATH_KEYS, *LABEL_KEYS, CLEAN_KEY)
         if not known and isinstance(value, str):
             row[key] = value
     return row

@@ -22,6 +22,8 @@ from noisewise.seeding import derive
 
 MANIFEST = "manifest.jsonl"
 SUMMARY = "corruption.json"
+CLEAN = "clean"
+"""Folder of the clips as they were before."""
 _HEADROOM = 10 ** (-0.1 / 20)
 
 Job = tuple[dict[str, Any], Condition, str]
@@ -50,6 +52,7 @@ def noisy_copy(
     corruptor: Corruptor,
     *,
     every: bool = False,
+    clean: bool = False,
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Copied:
@@ -65,6 +68,7 @@ def noisy_copy(
         conditions: each clip gets one of them, chosen by its id and the corruptor's seed.
         corruptor: noises, rooms and seed.
         every: give each clip every condition instead, one subfolder a condition.
+        clean: write each clip as it was before below ``clean``, too, as loud as it is in its copy.
         workers: processes (0: this one).
         progress: called with 1 after each file.
 
@@ -84,13 +88,14 @@ def noisy_copy(
         "rooms": sorted(corruptor.rooms),
         "conditions": [condition.to_dict() for condition in conditions],
         "every": every,
+        "clean": clean,
     }
     claim(out, SUMMARY, settings, "noisy clips")
     tasks = [name for name in corpus.rows.column_names if name not in FIXED_COLUMNS]
     jobs = list(_jobs(corpus, conditions, corruptor.seed, every))
     lines: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
-    files = _Files(jobs, out, corruptor, tasks)
+    files = _Files(jobs, out, corruptor, tasks, clean)
     for line in DataLoader(files, batch_size=None, num_workers=workers):
         if "failed" in line:
             raise AudioError(line["failed"])
@@ -114,15 +119,16 @@ class _Files(Dataset[Any]):
     """Writes the file of a job when it is asked for, in whichever process."""
 
     def __init__(
-        self, jobs: Sequence[Job], out: Path, corruptor: Corruptor, tasks: list[str]
+        self, jobs: Sequence[Job], out: Path, corruptor: Corruptor, tasks: list[str], clean: bool
     ) -> None:
-        self.jobs, self.out, self.corruptor, self.tasks = jobs, out, corruptor, tasks
+        self.jobs, self.out, self.corruptor = jobs, out, corruptor
+        self.tasks, self.clean = tasks, clean
 
     def __len__(self) -> int:
         return len(self.jobs)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return _write_one(self.jobs[number], self.out, self.corruptor, self.tasks)
+        return _write_one(self.jobs[number], self.out, self.corruptor, self.tasks, self.clean)
 
 
 def _jobs(corpus: Corpus, conditions: Sequence[Condition], seed: int, every: bool) -> Iterator[Job]:
@@ -148,7 +154,9 @@ def _file_name(id_: str) -> str:
     return f"{name}.flac"
 
 
-def _write_one(job: Job, out: Path, corruptor: Corruptor, tasks: list[str]) -> dict[str, Any]:
+def _write_one(
+    job: Job, out: Path, corruptor: Corruptor, tasks: list[str], with_clean: bool
+) -> dict[str, Any]:
     """Corrupt and write one clip; its line of the manifest."""
     row, condition, name = job
     target = out / name
@@ -158,16 +166,21 @@ def _write_one(job: Job, out: Path, corruptor: Corruptor, tasks: list[str]) -> d
     except AudioError as error:
         return {"id": row["id"], "reason": str(error)}
     gain = min(1.0, _HEADROOM / max(float(np.abs(noisy).max()), 1e-12))
-    # a file that is there may be of a corpus or noise folder that has changed since
-    part = target.with_name(f".{target.name}.part.flac")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(part, noisy * np.float32(gain))
-        part.replace(target)
-    except (AudioError, OSError) as error:
-        return {"failed": f"{target}: cannot be written ({error})"}
+    files = {target: noisy}
+    if with_clean:
+        files[out / CLEAN / name] = clip
+    for path, samples in files.items():
+        # a file that is there may be of a corpus or noise folder that has changed since
+        part = path.with_name(f".{path.name}.part.flac")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(part, samples * np.float32(gain))
+            part.replace(path)
+        except (AudioError, OSError) as error:
+            return {"failed": f"{path}: cannot be written ({error})"}
     fields = {
         "audio_filepath": name,
+        "clean_filepath": f"{CLEAN}/{name}" if with_clean else None,
         "duration": len(noisy) / 16000,
         "id": name.removesuffix(".flac"),
         "speaker": row["speaker"],

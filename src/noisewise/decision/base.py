@@ -5,14 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import datasets
 import numpy as np
 
+from noisewise.corpora.base import label_numbers
 from noisewise.errors import ConfigError
 from noisewise.metrics.detection import threshold_at_far
 
 UNKNOWN, SILENCE = "_unknown_", "_silence_"
 REJECTING = frozenset({UNKNOWN, SILENCE})
 """Classes that mean "none of these": deciding for one of them is a rejection."""
+
+Options = dict[str, int | float | str | list[str] | list[list[str]]]
+"""What a rule is made with, as JSON has it."""
 
 MIN_STRANGERS = 20
 """Real clips of none of the classes from which on calibration uses them alone."""
@@ -28,11 +33,13 @@ class Answer:
             comparable between clips of one model.
         accepted: (batch,) bool, false where the best class is a rejection or the score is
             below the stored threshold.
+        values: (batch, slots) int64 place of the value of each slot, of rules that have slots.
     """
 
     label: np.ndarray
     score: np.ndarray
     accepted: np.ndarray
+    values: np.ndarray | None = None
 
 
 class Decision(ABC):
@@ -75,7 +82,7 @@ class Decision(ABC):
         """Arrays that, with `options` and the labels, restore the rule."""
 
     @abstractmethod
-    def options(self) -> dict[str, int | float | str]:
+    def options(self) -> Options:
         """Constructor options, JSON types."""
 
     @property
@@ -97,6 +104,32 @@ class Decision(ABC):
         best = self.wanted_score(scores)
         threshold = -np.inf if self.threshold is None else self.threshold
         return Answer(label, best, self.wanted[label] & (best >= threshold))
+
+    def truth(self, rows: datasets.Dataset, task: str) -> np.ndarray:
+        """(rows, ...) what should be answered, from the label column ``task``; -1 is unknown.
+
+        Raises:
+            ConfigError: the corpus has no such labels.
+        """
+        return label_numbers(rows, task, self.labels)
+
+    def right(self, embeddings: np.ndarray, truth: np.ndarray) -> float:
+        """Accuracy on clips whose class is known, before anything is rejected.
+
+        Args:
+            embeddings: (batch, dim).
+            truth: of the same clips.
+        """
+        answers = self.scores(_checked(embeddings)).argmax(1)
+        return float(np.mean(answers[truth >= 0] == truth[truth >= 0]))
+
+    def named(self, answer: Answer) -> list[str]:
+        """The best class of each answer by name, also where it is rejected."""
+        return [self.labels[number] for number in answer.label.tolist()]
+
+    def said(self, answer: Answer) -> list[dict[str, str | None]]:
+        """Slot -> value of each answer, None where nothing was said; empty without slots."""
+        return []
 
     def wanted_score(self, scores: np.ndarray) -> np.ndarray:
         """Best score among the classes that do not mean "none of these", (batch,) float32."""

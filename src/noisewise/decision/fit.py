@@ -10,6 +10,7 @@ from noisewise.decision.base import Decision
 from noisewise.decision.head import Head
 from noisewise.decision.neighbours import Neighbours
 from noisewise.decision.prototypes import Prototypes
+from noisewise.decision.slots import SlotHeads
 from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError
 
@@ -17,6 +18,7 @@ DECISIONS: dict[str, type[Decision]] = {
     "knn": Neighbours,
     "prototypes": Prototypes,
     "head": Head,
+    "slots": SlotHeads,
     "verification": Verification,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from noisewise.decision.base import Decision
+from noisewise.decision.base import Decision, Options
 from noisewise.errors import ConfigError
 
 
@@ -60,6 +60,6 @@ class Head(Decision):
         """See `Decision.state`."""
         return {"weight": self.weight, "bias": self.bias}
 
-    def options(self) -> dict[str, int | float | str]:
+    def options(self) -> Options:
         """See `Decision.options`."""
         return {"slope": self.slope, "scale": self.scale}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from noisewise.decision.base import Decision
+from noisewise.decision.base import Decision, Options
 from noisewise.errors import ConfigError
 
 CONTEXT = 64
@@ -81,7 +81,7 @@ class Neighbours(Decision):
         """See `Decision.state`."""
         return {"embeddings": self.embeddings, "classes": self.classes}
 
-    def options(self) -> dict[str, int | float | str]:
+    def options(self) -> Options:
         """See `Decision.options`."""
         return {"k": self.k}
 

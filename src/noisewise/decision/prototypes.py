@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from noisewise.decision.base import Decision
+from noisewise.decision.base import Decision, Options
 from noisewise.errors import ConfigError
 
 
@@ -59,6 +59,6 @@ class Prototypes(Decision):
         """See `Decision.state`."""
         return {"sums": self.sums, "counts": self.counts}
 
-    def options(self) -> dict[str, int | float | str]:
+    def options(self) -> Options:
         """See `Decision.options`."""
         return {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from noisewise.decision.base import Options
 from noisewise.decision.calibration import LogisticCalibration
 from noisewise.decision.prototypes import Prototypes
 from noisewise.errors import ConfigError
@@ -140,7 +141,7 @@ class Verification(Prototypes):
         """See `Decision.state`."""
         return {**super().state(), "cohort": self.cohort}
 
-    def options(self) -> dict[str, int | float | str]:
+    def options(self) -> Options:
         """See `Decision.options`."""
-        values: dict[str, int | float | str] = {"top_n": self.top_n}
+        values: Options = {"top_n": self.top_n}
         return values | self.calibration.to_dict()

@@ -134,7 +134,10 @@ class WaveUNet(nn.Module):
             x, own = x[..., ::2], own // 2
         x = self.middle(x, frame_mask(own, x.shape[2]))
         for block, (skip, mask) in zip(self.up, reversed(skips), strict=True):
-            x = neighbours(x) if self.upsampling == "neighbours" else stretched(x, own)
+            if self.upsampling == "neighbours":
+                x = neighbours(x)
+            else:  # beyond a clip's end the last sample goes on
+                x = zero_outside(stretched(x, own), mask)
             x, own = block(torch.cat([x, skip], 1), mask), own * 2
         x = self.out(torch.cat([x, heard], 1))
         x = heard - x if self.residual else torch.tanh(x)

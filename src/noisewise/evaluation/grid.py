@@ -16,9 +16,13 @@ from noisewise.bundle import Bundle
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, label_numbers, labelled, read_row
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
+from noisewise.corpora.slots import NOTHING, with_combinations
 from noisewise.decision.base import Answer
+from noisewise.decision.slots import SlotHeads
 from noisewise.embedding import Embedded, embed_rows
+from noisewise.enhanced import enhanced_clips
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
 from noisewise.metrics.classification import accuracy, confusion, macro_f1
 from noisewise.metrics.detection import det_points
@@ -60,6 +64,8 @@ def open_test_set(
         CorpusError: nothing is left, or the corpus has no labels of the run's task.
     """
     corpus = open_corpus(data, name, **options).checked()
+    if isinstance(bundle.decision, SlotHeads):
+        corpus = with_combinations(corpus, bundle.task, list(bundle.decision.slots))
     if bundle.task not in corpus.labels:
         raise CorpusError(f"{data}: no labels {bundle.task!r}; it has {list(corpus.labels)}")
     rows = labelled(corpus.split("test") if corpus.has_splits else corpus.rows, bundle.task)
@@ -95,6 +101,7 @@ def evaluate(
     seed: int = 0,
     confidence: float = 0.95,
     workers: int = 0,
+    quality: int = 0,
     name: str = "run",
     progress: Callable[[str, int], None] | None = None,
 ) -> Results:
@@ -115,6 +122,9 @@ def evaluate(
         seed: of the corruption.
         confidence: of the intervals.
         workers: processes that read and corrupt clips.
+        quality: clips on which what the upstream hears is measured against the clean clip, see
+            `noisewise.evaluation.quality.with_quality`; STOI and PESQ need the extra
+            ``enhancement``.
         name: how reports call the run.
         progress: called with the condition's name and the clips done in it.
 
@@ -122,7 +132,9 @@ def evaluate(
         What goes into ``results.json`` and, with the audio of the hardest clips, into reports.
     """
     corruptor, conditions = open_conditions(test.rows, noise, snr, rir, codec, level, seed)
+    listened = some_clips(test.rows, bundle.task, quality, seed)
     truth = label_numbers(test.rows, bundle.task, bundle.labels)
+    slots = slot_truth(bundle, test.rows)
     measured = []
     for condition in conditions:
         change = None if condition.clean else InCondition(corruptor, condition)
@@ -133,9 +145,15 @@ def evaluate(
             workers=workers,
             progress=None if progress is None else step_of(progress, condition.name),
         )
-        measured.append(Measured.of(bundle, condition, embedded, truth))
+        answer = bundle.decision.answer(embedded.vectors)
+        own = None if slots is None else slots[embedded.rows]
+        measured.append(Measured(condition, embedded, answer, own))
+    # of slots, an answer need not be one of the combinations that training had
+    classes = list(bundle.labels) if slots is None else []
     known = set(bundle.labels)
     unknown = Counter(label for label in test.rows[bundle.task][:] if label not in known)
+    if isinstance(bundle.decision, SlotHeads) and not bundle.decision.known_only:
+        unknown.clear()  # any combination can be answered
     return Results(
         task=bundle.task,
         run=name,
@@ -150,9 +168,18 @@ def evaluate(
             excluded_seen=test.excluded,
         ),
         confidence=confidence,
-        rows=[m.row(bundle, truth, confidence, seed) for m in measured],
-        classes=list(bundle.labels),
-        confusion={m.condition.name: m.confusion(bundle, truth) for m in measured},
+        rows=with_quality(
+            [m.row(bundle, truth, confidence, seed) for m in measured],
+            bundle.model,
+            listened,
+            corruptor,
+            seed=seed,
+            confidence=confidence,
+            workers=workers,
+            progress=progress,
+        ),
+        classes=classes,
+        confusion={m.condition.name: m.confusion(bundle, truth) for m in measured if classes},
         det={m.condition.name: curve for m in measured if (curve := m.det(bundle, truth))},
         unknown_labels=dict(sorted(unknown.items())),
         skipped=[
@@ -166,6 +193,9 @@ def evaluate(
             **measured[0].rejection(bundle, truth),
         ),
         hardest=_hardest(bundle, test.rows, truth, measured, corruptor),
+        enhanced=enhanced_examples(
+            bundle.model, test.rows, bundle.task, conditions, corruptor, seed
+        ),
     )
 
 
@@ -191,6 +221,16 @@ def open_conditions(
     return Corruptor(noises, rooms, seed, level), list(grid.conditions())
 
 
+def slot_truth(bundle: Bundle, rows: datasets.Dataset) -> np.ndarray | None:
+    """(rows, slots) place of each slot's true value, None for models without slots."""
+    rule = bundle.decision
+    return rule.truth(rows, bundle.task) if isinstance(rule, SlotHeads) else None
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
 def thinned(false_accepts: np.ndarray, false_rejects: np.ndarray) -> Det:
     """At most 200 points of a DET curve, its ends among them."""
     keep = np.unique(np.linspace(0, len(false_accepts) - 1, 200).round().astype(int))
@@ -204,18 +244,19 @@ def step_of(progress: Callable[[str, int], None], name: str) -> Callable[[int], 
 
 @dataclass(frozen=True)
 class Measured:
-    """One condition's answers."""
+    """One condition's answers.
+
+    Attributes:
+        condition: what was done to the clips.
+        embedded: the usable ones.
+        answer: to each of these.
+        slots: (usable, slots) place of the true value of each slot, for models with slots.
+    """
 
     condition: Condition
     embedded: Embedded
     answer: Answer
-
-    @classmethod
-    def of(
-        cls, bundle: Bundle, condition: Condition, embedded: Embedded, truth: np.ndarray
-    ) -> Measured:
-        """Decide on the embeddings of one condition."""
-        return cls(condition, embedded, bundle.decision.answer(embedded.vectors))
+    slots: np.ndarray | None = None
 
     def parts(self, bundle: Bundle, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(clips,) bool: true label is known to the model; true label is a wanted class."""
@@ -239,7 +280,10 @@ class Measured:
         own, said = truth[self.embedded.rows][known], self.answer.label[known]
         metrics: dict[str, float] = {}
         intervals: dict[str, tuple[float, float]] = {}
-        if len(own):
+        if self.slots is not None:
+            own = self.slots  # a combination that training never had counts, too
+            metrics, intervals = self.of_slots(bundle, confidence, seed)
+        elif len(own):
             right = int((own == said).sum())
             metrics = {"accuracy": accuracy(own, said), "macro_f1": macro_f1(own, said)}
             intervals = {
@@ -259,6 +303,42 @@ class Measured:
             skipped=len(self.embedded.skipped),
         )
 
+    def of_slots(
+        self, bundle: Bundle, confidence: float, seed: int
+    ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """Accuracy of all slots at once, of slots on average, and of each slot."""
+        right = self.slots_right
+        if not len(right):
+            return {}, {}
+        n, shares = len(right), right.mean(1)
+        counts = {"accuracy": int(right.all(1).sum())}
+        names = bundle.decision.slots if isinstance(bundle.decision, SlotHeads) else {}
+        for column, slot in enumerate(names):
+            counts[f"accuracy_{slot}"] = int(right[:, column].sum())
+        metrics = {name: count / n for name, count in counts.items()}
+        intervals = {name: wilson(count, n, confidence) for name, count in counts.items()}
+        metrics["slot_accuracy"] = float(shares.mean())
+        intervals["slot_accuracy"] = bootstrap(_mean, (shares,), seed=seed, confidence=confidence)
+        order = ["accuracy", "slot_accuracy", *counts]
+        return {name: metrics[name] for name in order}, intervals
+
+    def wrong(self, truth: np.ndarray) -> np.ndarray:
+        """(usable,) bool, true where the answer is not the true one, and that is known."""
+        if self.slots is not None:
+            wrong: np.ndarray = np.asarray((~self.slots_right).any(1))
+            return wrong
+        own = truth[self.embedded.rows]
+        wrong = (own >= 0) & (own != self.answer.label)
+        return wrong
+
+    @property
+    def slots_right(self) -> np.ndarray:
+        """(usable, slots) bool, of a model with slots."""
+        assert self.slots is not None
+        assert self.answer.values is not None
+        right: np.ndarray = np.asarray(self.answer.values == self.slots)
+        return right
+
     def confusion(self, bundle: Bundle, truth: np.ndarray) -> list[list[int]]:
         """Counts, true class by answered class."""
         known, _ = self.parts(bundle, truth)
@@ -271,7 +351,7 @@ class Measured:
     def det(self, bundle: Bundle, truth: np.ndarray) -> Det | None:
         """Detection error trade-off of wanted words against everything else, if there are both."""
         _, wanted = self.parts(bundle, truth)
-        if wanted.all() or not wanted.any():
+        if self.slots is not None or wanted.all() or not wanted.any():
             return None
         return thinned(*det_points(self.answer.score[wanted], self.answer.score[~wanted]))
 
@@ -286,8 +366,8 @@ def _hardest(
     """The wrong answers given with most confidence, easiest conditions first."""
     found: list[Hardest] = []
     for m in sorted(measured, key=lambda m: (not m.condition.clean, -(m.condition.snr_db or 0))):
-        own = truth[m.embedded.rows]
-        wrong = np.flatnonzero((own >= 0) & (own != m.answer.label))
+        wrong = np.flatnonzero(m.wrong(truth))
+        names = bundle.decision.named(m.answer)
         for place in wrong[np.argsort(-m.answer.score[wrong], kind="stable")]:
             if len(found) == HARDEST:
                 return found
@@ -300,8 +380,11 @@ def _hardest(
                     id=row["id"],
                     samples=samples,
                     before=None if m.condition.clean else before,
-                    true=bundle.labels[int(own[place])],
-                    predicted=bundle.labels[int(m.answer.label[place])],
+                    enhanced=None
+                    if bundle.model.enhancer is None
+                    else enhanced_clips(bundle.model, [samples])[0],
+                    true=row[bundle.task],
+                    predicted=names[place],
                     score=float(m.answer.score[place]),
                     condition=m.condition.name,
                 )
@@ -314,7 +397,10 @@ def embedding_sample(
 ) -> tuple[np.ndarray, list[str]]:
     """Embeddings of some clean clips of each label, for a map: (clips, dim) and their labels."""
     order = rng(0, "map").permutation(len(test.rows))
-    labels: Sequence[str] = test.rows[bundle.task][:]
+    column = bundle.task
+    if isinstance(bundle.decision, SlotHeads):  # combinations are too many to tell apart
+        column = next(iter(bundle.decision.slots))
+    labels: Sequence[str] = [label or NOTHING for label in test.rows[column][:]]
     taken: Counter[str] = Counter()
     picked: list[int] = []
     for number in order:
@@ -323,4 +409,4 @@ def embedding_sample(
             picked.append(int(number))
     rows = test.rows.select(picked)
     embedded = embed_rows(bundle.model, rows, workers=workers)
-    return embedded.vectors, [rows[bundle.task][int(i)] for i in embedded.rows]
+    return embedded.vectors, [labels[picked[int(i)]] for i in embedded.rows]

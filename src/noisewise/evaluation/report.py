@@ -21,7 +21,16 @@ from noisewise.evaluation.results import Results
 from noisewise.evaluation.wording import summary
 from noisewise.files import write_atomic
 
-PACKAGES = ("noisewise", "torch", "numpy", "soundfile", "faiss-cpu", "scikit-learn")
+PACKAGES = (
+    "noisewise",
+    "torch",
+    "numpy",
+    "soundfile",
+    "faiss-cpu",
+    "scikit-learn",
+    "pystoi",
+    "pesq",
+)
 
 
 def versions() -> dict[str, str]:
@@ -65,8 +74,8 @@ def write_report(
 ) -> None:
     """Write a self-contained report on one run, or a comparison of several with the first.
 
-    The clips in ``Results.hardest`` that carry samples can be listened to. The same input gives
-    the same bytes.
+    The clips in ``Results.hardest`` that carry samples, and those in ``Results.enhanced``, can be
+    listened to. The same input gives the same bytes.
 
     Args:
         path: of the HTML file; its folder is made if need be.
@@ -85,14 +94,16 @@ def write_report(
         raise ConfigError(f"no metric {metric!r} in the results; they have {known}")
     metrics = [metric or (known[0] if known else "accuracy")]
     metrics += [name for name in known if name != metrics[0]]
+    enhanced, used = sections.enhanced(results, extras.audio_bytes)
     parts = {
         "In noise": sections.in_noise(results, metrics),
         "Comparison": sections.comparison(results, metrics),
         "Numbers": sections.numbers(results, metrics),
+        "Enhanced": enhanced,
         "Confusions": sections.confusions(results, metrics[0]),
         "Rejection": sections.rejection(results),
         "Map": sections.maps(results, extras.embeddings, extras.seed or 0),
-        "Hardest clips": sections.hardest(results, extras.audio_bytes),
+        "Hardest clips": sections.hardest(results, extras.audio_bytes - used),
         "Left out": sections.left_out(results),
         "How it was made": sections.made(results, extras.command, extras.seed, extras.versions),
     }

@@ -110,8 +110,9 @@ class Skipped:
 class Hardest:
     """A clip that the model got wrong.
 
-    ``samples`` (samples,) float32 at 16 kHz is what the model heard and ``before`` the same
-    clip without the condition's noise; both are for reports and not written to JSON.
+    ``samples`` (samples,) float32 at 16 kHz is what the model was given, ``before`` the same
+    clip without the condition's noise and ``enhanced`` what the model's enhancer made of it; all
+    three are for reports and not written to JSON.
     """
 
     id: str
@@ -121,6 +122,26 @@ class Hardest:
     condition: str
     samples: np.ndarray | None = field(default=None, compare=False, repr=False)
     before: np.ndarray | None = field(default=None, compare=False, repr=False)
+    enhanced: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """A clip on its way to the upstream, for reports; not written to JSON.
+
+    Attributes:
+        id: of the clip.
+        condition: what was done to it.
+        clean: (samples,) float32 at 16 kHz, before that.
+        noisy: after that.
+        enhanced: what the enhancer made of it.
+    """
+
+    id: str
+    condition: str
+    clean: np.ndarray = field(repr=False)
+    noisy: np.ndarray = field(repr=False)
+    enhanced: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -150,6 +171,7 @@ class Results:
         unknown_labels: labels found in the data that the model lacks -> clips.
         skipped: clips that were not evaluated.
         hardest: clips worth listening to, hardest first.
+        enhanced: clips before and after the enhancer; not written to JSON.
         rejection: the operating point of the stored threshold.
 
     Raises:
@@ -169,6 +191,7 @@ class Results:
     unknown_labels: dict[str, int] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     hardest: list[Hardest] = field(default_factory=list)
+    enhanced: list[Enhanced] = field(default_factory=list, compare=False, repr=False)
     rejection: Rejection | None = None
 
     def __post_init__(self) -> None:

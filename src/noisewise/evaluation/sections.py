@@ -16,6 +16,7 @@ from noisewise.evaluation.results import Det, Hardest, Rejection, Results
 from noisewise.evaluation.sounds import sound, wav
 from noisewise.evaluation.tables import by_noise, compared, everything
 from noisewise.evaluation.wording import describe, figure, paired, worst
+from noisewise.noise.condition import Condition
 
 MOST_LISTED = 200
 MOST_CURVES = 6
@@ -162,6 +163,31 @@ def maps(
     return join(parts)
 
 
+def enhanced(results: Sequence[Results], budget: int) -> tuple[Html, int]:
+    """Cards of clips before and after the enhancer, and how many bytes of sound are in them.
+
+    Args:
+        results: one a run; those without an enhancer have no such clips.
+        budget: no more bytes of sound than this.
+    """
+    parts, left = [], budget
+    for r in results:
+        items = []
+        for clip in r.enhanced:
+            panels = {"clean": clip.clean, "noisy": clip.noisy, "enhanced": clip.enhanced}
+            if clip.condition == Condition().name:
+                del panels["noisy"]
+            name = f"{clip.id}, {clip.condition}"
+            shown, players, used = _heard(panels, list(panels), name, left)
+            left -= used
+            words = tag("p", f"{clip.condition}: {clip.id}", class_="note")
+            items.append(tag("li", shown, words, *players))
+        if items:
+            heading = [tag("h3", r.run)] if len(results) > 1 else []
+            parts += [*heading, tag("ul", join(items), class_="clips wide")]
+    return join(parts), budget - left
+
+
 def hardest(results: Sequence[Results], budget: int) -> Html:
     """Cards of the hardest clips, with at most ``budget`` bytes of sound."""
     parts = []
@@ -172,8 +198,9 @@ def hardest(results: Sequence[Results], budget: int) -> Html:
             budget -= used
             items.append(item)
         if items:
+            wide = " wide" if any(clip.enhanced is not None for clip in r.hardest) else ""
             heading = [tag("h3", r.run)] if len(results) > 1 else []
-            parts += [*heading, tag("ul", join(items), class_="clips")]
+            parts += [*heading, tag("ul", join(items), class_=f"clips{wide}")]
     return join(parts)
 
 
@@ -182,20 +209,47 @@ def _clip(clip: Hardest, budget: int) -> tuple[Html, int]:
     said = [tag("strong", clip.true), " taken for ", tag("strong", clip.predicted)]
     score = "" if math.isnan(clip.score) else f", score {clip.score:.3f}"
     card = [tag("p", *said), tag("p", f"{clip.condition}{score}: {clip.id}", class_="note")]
-    used = 0
-    if clip.samples is not None and len(clip.samples):
-        image = data_uri("image/png", render(sound(clip.samples, clip.before), "png", 110))
-        alt = f"Waveform and spectrogram of {clip.id}, {clip.condition}"
-        card.insert(0, Html(tag("img", src=image, alt=alt).removesuffix("</img>")))
-        content = wav(clip.samples)
-        if len(content) <= budget:
-            used = len(content)
-            label = f"{clip.true}, {clip.condition}"
-            address = data_uri("audio/wav", content)
-            card.append(tag("audio", controls="", preload="none", aria_label=label, src=address))
-        else:
-            card.append(tag("p", "Too much sound for one page: not included.", class_="note"))
-    return tag("li", *card), used
+    if clip.samples is None or not len(clip.samples):
+        return tag("li", *card), 0
+    panels = {"clean": clip.samples}
+    if clip.before is not None:
+        panels = {"before": clip.before, "after": clip.samples}
+    played = list(panels)[-1:]
+    if clip.enhanced is not None:
+        panels["enhanced"] = clip.enhanced
+        played.append("enhanced")
+    name = f"{clip.true}, {clip.id}, {clip.condition}"
+    shown, players, used = _heard(panels, played, name, budget)
+    return tag("li", shown, *card, *players), used
+
+
+def _heard(
+    panels: Mapping[str, np.ndarray], played: Sequence[str], name: str, budget: int
+) -> tuple[Html, list[Html], int]:
+    """The picture of a clip's stages, players of some, and how many bytes of sound are in them.
+
+    Args:
+        panels: title -> (samples,).
+        played: titles of what can be heard: all of it, or nothing where it is beyond ``budget``.
+        name: of the clip.
+        budget: bytes of sound.
+    """
+    image = data_uri("image/png", render(sound(panels), "png", 110))
+    alt = f"Waveform and spectrogram of {name}"
+    shown = Html(tag("img", src=image, alt=alt).removesuffix("</img>"))
+    contents = {title: wav(panels[title]) for title in played}
+    used = sum(map(len, contents.values()))
+    if used > budget:
+        return shown, [tag("p", "Too much sound for one page: not included.", class_="note")], 0
+    players = []
+    for title, content in contents.items():
+        label = f"{name}, {title}" if len(played) > 1 else name
+        address = data_uri("audio/wav", content)
+        player = tag("audio", controls="", preload="none", aria_label=label, src=address)
+        if len(played) > 1:
+            player = tag("div", tag("span", title, class_="note"), player, class_="player")
+        players.append(player)
+    return shown, players, used
 
 
 def left_out(results: Sequence[Results]) -> Html:

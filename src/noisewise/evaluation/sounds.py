@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import soundfile
@@ -26,22 +27,22 @@ def wav(samples: np.ndarray) -> bytes:
 
 
 @styled
-def sound(samples: np.ndarray, before: np.ndarray | None = None) -> Figure:
-    """Waveform above log-mel spectrogram of a clip; with ``before``, that one on the left.
+def sound(panels: Mapping[str, np.ndarray]) -> Figure:
+    """Waveform above log-mel spectrogram of a clip, or of several stages of one side by side.
 
     Args:
-        samples: (samples,) at 16 kHz.
-        before: the same clip before something was done to it, drawn on the same scales.
+        panels: title -> (samples,) at 16 kHz, from left to right, drawn on the same scales; a
+            single one goes without its title.
     """
-    clips = [samples] if before is None else [before, samples]
-    clips = [np.nan_to_num(np.asarray(clip, dtype=np.float64)) for clip in clips]
-    figure = new_figure(*((3.4, 1.7) if before is None else (4.8, 2.4)))
+    clips = [np.nan_to_num(np.asarray(clip, dtype=np.float64)) for clip in panels.values()]
+    several = len(clips) > 1
+    figure = new_figure(*((2.4 * len(clips), 2.4) if several else (3.4, 1.7)))
     figure.patch.set_alpha(0)
     spectra = [_log_mel(clip) for clip in clips]
     peak = max(float(np.abs(clip).max(initial=1e-4)) for clip in clips)
     top = max(float(spectrum.max()) for spectrum in spectra)
     grid = figure.add_gridspec(2, len(clips), height_ratios=(1, 2))
-    for column, (clip, spectrum) in enumerate(zip(clips, spectra, strict=True)):
+    for column, (title, clip, spectrum) in enumerate(zip(panels, clips, spectra, strict=True)):
         wave, image = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
         low, high = _envelope(clip)
         wave.fill_between(np.arange(len(low)), low, high, color=PALETTE[0], linewidth=0.6)
@@ -50,8 +51,7 @@ def sound(samples: np.ndarray, before: np.ndarray | None = None) -> Figure:
         image.imshow(spectrum, vmin=top - 70, vmax=top, interpolation="nearest", **view)
         wave.axis("off")
         image.axis("off")
-        if before is not None:
-            title = ("before", "after")[column]
+        if several:
             wave.set_title(title, fontsize=9, color=MUTED, loc="left", pad=2)
     return figure
 

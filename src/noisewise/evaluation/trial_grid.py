@@ -18,6 +18,7 @@ from noisewise.decision.verification import Verification
 from noisewise.embedding import Change, embed_rows
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, step_of, thinned
+from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import Detection, eer, false_accept, false_reject
@@ -123,6 +124,7 @@ def evaluate_trials(
     seed: int = 0,
     confidence: float = 0.95,
     workers: int = 0,
+    quality: int = 0,
     name: str = "run",
     progress: Callable[[str, int], None] | None = None,
     segments: int = 0,
@@ -137,7 +139,7 @@ def evaluate_trials(
             (``eer_segments``) and from crops and whole clips (``eer_full``) are measured too, see
             `noisewise.scoring`.
         segment_s: seconds of each.
-        noise, snr, rir, codec, level, seed, confidence, workers, name, progress: see
+        noise, snr, rir, codec, level, seed, confidence, workers, quality, name, progress: see
             `noisewise.evaluation.grid.evaluate`.
 
     Returns:
@@ -156,6 +158,7 @@ def evaluate_trials(
         )
     test, rows = given.test, given.test.rows
     corruptor, conditions = open_conditions(rows, noise, snr, rir, codec, level, seed)
+    listened = some_clips(rows, bundle.task, quality, seed)
     people = sorted(set(rows["speaker"][:]))
     number = {speaker: i for i, speaker in enumerate(people)}
     speaker_of = {
@@ -217,12 +220,22 @@ def evaluate_trials(
             excluded_seen=test.excluded,
         ),
         confidence=confidence,
-        rows=made,
+        rows=with_quality(
+            made,
+            bundle.model,
+            listened,
+            corruptor,
+            seed=seed,
+            confidence=confidence,
+            workers=workers,
+            progress=progress,
+        ),
         det=det,
         skipped=skipped,
         rejection=None
         if rule.threshold is None
         else Rejection(rule.threshold, rule.target_far or math.nan, first["far"], first["frr"]),
+        enhanced=enhanced_examples(bundle.model, rows, bundle.task, conditions, corruptor, seed),
     )
     return results, scored
 

@@ -18,20 +18,23 @@ class Metric:
 
     Attributes:
         title: for headings and axes.
-        percent: a share, shown times 100.
+        percent: a share, shown times 100 with one decimal.
         higher: whether more is better; None where neither is.
         clause: how good a model is, as a template with {subject} and {value}.
+        decimals: of what is no share.
     """
 
     title: str
     percent: bool = True
     higher: bool | None = True
     clause: str = ""
+    decimals: int = 3
 
 
 METRICS = {
     "accuracy": Metric("Accuracy", clause="{subject} is right {value} of the time"),
     "macro_f1": Metric("Macro F1"),
+    "slot_accuracy": Metric("Mean accuracy of slots"),
     "eer": Metric("Equal error rate", higher=False),
     "eer_segments": Metric("Equal error rate of crops", higher=False),
     "eer_full": Metric("Equal error rate of crops and whole clips", higher=False),
@@ -40,6 +43,12 @@ METRICS = {
     "min_dcf": Metric("Minimum detection cost", percent=False, higher=False),
     "min_dcf_05": Metric("Minimum detection cost at 0.05", percent=False, higher=False),
     "cllr": Metric("Cllr in bits", percent=False, higher=False),
+    "si_sdr": Metric("SI-SDR in dB", percent=False, decimals=1),
+    "stoi": Metric("STOI", percent=False),
+    "pesq": Metric("PESQ, wide-band", percent=False, decimals=2),
+    "si_sdr_noisy": Metric("SI-SDR in dB, not enhanced", percent=False, decimals=1),
+    "stoi_noisy": Metric("STOI, not enhanced", percent=False),
+    "pesq_noisy": Metric("PESQ, wide-band, not enhanced", percent=False, decimals=2),
 }
 
 
@@ -49,6 +58,8 @@ def describe(name: str) -> Metric:
     >>> describe("eer").title, describe("loudness").percent
     ('Equal error rate', False)
     """
+    if name.startswith("accuracy_"):
+        return Metric(f"Accuracy of {name.removeprefix('accuracy_')}")
     return METRICS.get(name, Metric(name, percent=False, higher=None))
 
 
@@ -60,7 +71,15 @@ def figure(name: str, value: float) -> str:
     """
     if not math.isfinite(value):
         return NOT_DEFINED
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%" if describe(name).percent else f"{value:.3f}"
+    return _number(name, value) + ("\N{NO-BREAK SPACE}%" if describe(name).percent else "")
+
+
+def _number(name: str, value: float, sign: str = "-") -> str:
+    """A metric's value without unit, with a minus that is one; ``sign`` "+" shows a plus, too."""
+    info = describe(name)
+    decimals, scale = (1, 100) if info.percent else (info.decimals, 1)
+    text = f"{scale * value:{sign}.{decimals}f}"
+    return text.lstrip("+-") if not float(text) else text.replace("-", "\N{MINUS SIGN}")
 
 
 def span(name: str, interval: Interval) -> str:
@@ -72,9 +91,7 @@ def span(name: str, interval: Interval) -> str:
     if not all(map(math.isfinite, interval)):
         return ""
     low, high = interval
-    return (
-        f"{100 * low:.1f}–{100 * high:.1f}" if describe(name).percent else f"{low:.3f}–{high:.3f}"
-    )
+    return f"{_number(name, low)}{' to ' if low < 0 else '–'}{_number(name, high)}"
 
 
 def difference(name: str, value: float) -> str:
@@ -83,10 +100,7 @@ def difference(name: str, value: float) -> str:
     >>> difference("accuracy", -0.021), difference("accuracy", 0.00004)
     ('−2.1', '0.0')
     """
-    if not math.isfinite(value):
-        return NOT_DEFINED
-    text = f"{100 * value:+.1f}" if describe(name).percent else f"{value:+.3f}"
-    return text[1:] if not float(text) else text.replace("-", "\N{MINUS SIGN}")
+    return _number(name, value, "+") if math.isfinite(value) else NOT_DEFINED
 
 
 def noisy_rows(results: Results, metric: str) -> list[Row]:
@@ -181,7 +195,9 @@ def _clause(metric: str, subject: str, value: str) -> str:
     # only our own templates are formatted: a run's name may hold braces
     if info.clause:
         return info.clause.format(subject=subject, value=value)
-    title = info.title[0].lower() + info.title[1:] if metric in METRICS else metric
+    title = info.title
+    if metric in METRICS and not title[:2].isupper():  # an abbreviation stays one
+        title = title[0].lower() + title[1:]
     return f"the {title} of {subject} is {value}"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from noisewise.corpora.base import read_row
+from noisewise.corpora.base import read_clean, read_row
 from noisewise.errors import AudioError
 from noisewise.machine import memory_share
 from noisewise.seeding import rng
@@ -71,6 +71,16 @@ class Item:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A decoded row: clip (or what is wrong with it), what it was before noise, speaker and id."""
+
+    clip: np.ndarray | AudioError
+    clean: np.ndarray | None
+    speaker: str | None
+    name: str
+
+
 class TrainingClips(Dataset[Any]):
     """Decodes and augments one clip at a time.
 
@@ -78,7 +88,8 @@ class TrainingClips(Dataset[Any]):
         rows: corpus rows.
         labels: (rows,) int64 class of each row.
         augmenter: random changes.
-        needs_clean: whether to keep the clip as it was before noise.
+        needs_clean: whether to keep the clip as it was before noise: that of the corpus, where it
+            has one, as for copies that ``noisewise corrupt --clean`` made.
     """
 
     def __init__(
@@ -90,35 +101,40 @@ class TrainingClips(Dataset[Any]):
     ) -> None:
         self.rows, self.labels = rows, labels
         self.augmenter, self.needs_clean = augmenter, needs_clean
-        self._held: dict[int, tuple[np.ndarray | AudioError, str | None, str]] = {}
+        self._held: dict[int, _Read] = {}
         self._free = HELD_BYTES
 
     def __getitem__(self, place: Place) -> Item:
         """One clip, augmented."""
         step, slot, number = place
-        clip, speaker, name = self._row(number)
-        item = Item(None, None, int(self.labels[number]), (step, slot), name)
-        if isinstance(clip, AudioError):
-            return replace(item, reason=str(clip))
+        read = self._row(number)
+        keys = (step, slot, read.name)
+        item = Item(None, None, int(self.labels[number]), (step, slot), read.name)
+        if isinstance(read.clip, AudioError):
+            return replace(item, reason=str(read.clip))
         try:
             first = self.augmenter.config.clean_first and slot % 2 == 0
-            noisy, clean = self.augmenter(clip, speaker, step, slot, name, corrupt=not first)
+            noisy, clean = self.augmenter(read.clip, read.speaker, *keys, corrupt=not first)
+            if read.clean is not None:  # the same draws: the same crop, speed and shift
+                clean = self.augmenter(read.clean, read.speaker, *keys, corrupt=False)[1]
         except AudioError as error:
             return replace(item, reason=str(error))
         return replace(item, noisy=noisy, clean=clean if self.needs_clean else None)
 
-    def _row(self, number: int) -> tuple[np.ndarray | AudioError, str | None, str]:
-        """Clip (or what is wrong with it), speaker and id; kept while there is room."""
+    def _row(self, number: int) -> _Read:
+        """A row's clip, or what is wrong with it; kept while there is room."""
         if number in self._held:
             return self._held[number]
         row = self.rows[number]
         clip: np.ndarray | AudioError
+        clean = None
         try:
             clip = read_row(row)
+            clean = read_clean(row, clip) if self.needs_clean else None
         except AudioError as error:
             clip = error
-        held = clip, row["speaker"], str(row["id"])
-        size = clip.nbytes if isinstance(clip, np.ndarray) else 0
+        held = _Read(clip, clean, row["speaker"], str(row["id"]))
+        size = sum(part.nbytes for part in (clip, clean) if isinstance(part, np.ndarray))
         if size <= self._free:
             self._held[number], self._free = held, self._free - size
         return held

@@ -10,6 +10,7 @@ import numpy as np
 from noisewise.corpora.base import label_numbers
 from noisewise.decision.base import Decision
 from noisewise.decision.fit import fit_decision
+from noisewise.decision.slots import SlotHeads
 from noisewise.decision.verification import Verification
 from noisewise.embedding import embed_rows, pick_per_class
 from noisewise.metrics.score_norm import cohort_means
@@ -42,12 +43,14 @@ def decide(
         labels: class names.
         train, validation: labelled rows.
         augmenter: makes noisy copies of training clips.
-        selector: of the run; knows the validation trials of speakers.
+        selector: of the run; knows the slots, or the validation trials of speakers.
         workers: processes that read clips.
     """
     if isinstance(selector, SpeakerSelector):
         return _of_speakers(recipe, model, labels, train, selector, workers)
     config = recipe.decision
+    if selector.slots is not None:
+        return SlotHeads.of(dict(model.heads), selector.slots, config.known_only)
     classes = label_numbers(train, recipe.task, labels)
     vectors, numbers = [], []
     if config.name != "head":

@@ -62,6 +62,9 @@ class FrameReconstructionTerm(Term):
 
     needs_clean = True
 
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__(weight)
+
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel | None
     ) -> tuple[Tensor, dict[str, float]]:

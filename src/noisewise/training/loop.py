@@ -11,7 +11,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class Material:
         held_out: clips whose loss is measured in validations without a ``score`` from ``select``,
             which then is exp(-loss).
         durations: (rows,) seconds, for batches that go by them.
+        slots: slot -> the place of its value in each class, where classes are combinations.
     """
 
     rows: datasets.Dataset
@@ -77,6 +78,7 @@ class Material:
     forward: Forward = lambda module, batch, phase: module(batch.noisy)
     held_out: Sequence[Clips] = ()
     durations: np.ndarray | None = None
+    slots: Mapping[str, Sequence[int]] | None = None
 
 
 class Loop:
@@ -117,7 +119,8 @@ class Loop:
             NoisewiseError: the loss stopped being finite.
         """
         checkpoint = self._resume()
-        at = (self.progress.phase, self.progress.step)
+        # a step whose validation is pending is logged after it
+        at = (self.progress.phase, self.progress.step - bool(self.progress.pending))
         self.log = CsvLog(self.folder / "log.csv", at)
         for number in range(self.progress.phase, len(self.recipe.phases)):
             self._phase(number, checkpoint)
@@ -151,7 +154,9 @@ class Loop:
     def _phase(self, number: int, checkpoint: Checkpoint | None) -> None:
         phase, progress = self.recipe.phases[number], self.progress
         counts = np.bincount(self.material.labels, minlength=len(self.material.names))
-        self.terms = terms = phase_terms(phase, self.material.names, counts.tolist())
+        self.terms = terms = phase_terms(
+            phase, self.material.names, counts.tolist(), self.material.slots
+        )
         parameters = trainable(self.model, phase.train)
         optimizer = build("optimizer", phase.optimizer, params=parameters)
         if checkpoint is None:
@@ -189,7 +194,8 @@ class Loop:
         if phase.validate_first and not self.best and not progress.step:
             self._validate(phase, seed)
         if progress.pending:  # the run was stopped inside this validation
-            self._record(phase, number, progress.pending | self._validate(phase, seed))
+            figures = {k: v for k, v in progress.pending.items() if not math.isnan(v)}
+            self._record(phase, number, figures | self._validate(phase, seed))
         saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):

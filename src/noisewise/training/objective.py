@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,27 +93,40 @@ class Term(ABC):
 
 
 class CrossEntropyTerm(Term):
-    """Cross-entropy of the head's logits.
+    """Cross-entropy of the head's logits, or the sum of that of the heads of all slots.
 
     Args:
         weight: of this term in the sum.
         smoothing: share of the target spread evenly over all classes.
+        slots: slot -> the place of its value in each class; the loop knows them.
     """
 
-    def __init__(self, weight: float = 1.0, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        smoothing: float = 0.0,
+        slots: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         super().__init__(weight)
         self.smoothing = smoothing
+        self.slots = {slot: torch.tensor(own) for slot, own in (slots or {}).items()}
 
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel | None
     ) -> tuple[Tensor, dict[str, float]]:
-        """See `Term`."""
-        if "label" not in output.logits:
+        """See `Term`; the accuracy is that of all slots at once."""
+        goals = {
+            slot: own.to(batch.labels.device)[batch.labels] for slot, own in self.slots.items()
+        }
+        goals = goals or {"label": batch.labels}
+        if not goals.keys() <= output.logits.keys():
             raise ConfigError("the cross_entropy term needs a head: set model.head in the recipe")
-        logits = output.logits["label"].float()
-        loss = nn.functional.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)
-        right = (logits.argmax(1) == batch.labels).float().mean()
-        return loss, {"train_accuracy": float(right)}
+        losses, right = [], torch.ones_like(batch.labels, dtype=torch.bool)
+        for name, goal in goals.items():
+            logits = output.logits[name].float()
+            losses.append(nn.functional.cross_entropy(logits, goal, label_smoothing=self.smoothing))
+            right &= logits.argmax(1) == goal
+        return torch.stack(losses).sum(), {"train_accuracy": float(right.float().mean())}
 
 
 class TripletTerm(Term):

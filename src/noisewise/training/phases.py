@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -15,7 +15,10 @@ from noisewise.training.objective import Term
 
 
 def phase_terms(
-    phase: PhaseConfig, names: Sequence[str] = (), counts: Sequence[int] = ()
+    phase: PhaseConfig,
+    names: Sequence[str] = (),
+    counts: Sequence[int] = (),
+    slots: Mapping[str, Sequence[int]] | None = None,
 ) -> list[Term]:
     """The terms of a phase; what one adds to the model is named after both, or by `Term.shared`.
 
@@ -23,10 +26,11 @@ def phase_terms(
         phase: of the recipe.
         names: class names.
         counts: training clips of each class.
+        slots: slot -> the place of its value in each class, where classes are combinations.
     """
     terms: list[Term] = []
     for place, spec in enumerate(phase.objective):
-        term = build("term", spec, names=names, counts=counts)
+        term = build("term", spec, names=names, counts=counts, slots=slots)
         term.head = term.shared or f"{phase.name}-{place}"
         terms.append(term)
     return terms

@@ -16,6 +16,7 @@ from noisewise.bundle import Bundle, build_model, load, save, seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
+from noisewise.corpora.slots import Slots, slots_of, with_combinations
 from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
@@ -41,11 +42,20 @@ SPEAKER = "speaker"
 
 @dataclass
 class Splits:
-    """The parts of a corpus that training may see, and the classes that it tells apart."""
+    """The parts of a corpus that training may see, and the classes that it tells apart.
+
+    With slots, the classes are their combinations.
+    """
 
     train: datasets.Dataset
     validation: datasets.Dataset
     labels: list[str]
+    slots: Slots | None = None
+
+    @property
+    def classes(self) -> int | dict[str, int]:
+        """How many; or how many values each slot has."""
+        return len(self.labels) if self.slots is None else self.slots.sizes
 
 
 def train(
@@ -86,6 +96,11 @@ def train(
             f"task {recipe.task!r} with decision {recipe.decision.name!r}: the decision of "
             "speakers is verification, and of speakers alone"
         )
+    if bool(recipe.decision.slots) != (recipe.decision.name == "slots"):
+        raise ConfigError(
+            f"slots {recipe.decision.slots} with decision {recipe.decision.name!r}: the decision "
+            "of slots is slots, and of slots alone"
+        )
     if (out / "config.json").exists():
         raise ConfigError(f"{out}: holds a finished run; choose another --out")
     fabric = make_fabric(device, recipe.precision, devices, nodes)
@@ -103,7 +118,7 @@ def train(
             )
     start = load(init) if init is not None else None
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
-    model = build_model(recipe.model, len(labels))
+    model = build_model(recipe.model, parts.classes)
     with_init = copy_weights(start.model, model) if start is not None else 0
     if with_init:
         say(f"starting from {init}: {with_init} tensors taken over")
@@ -115,7 +130,7 @@ def train(
         if start is not None:
             return start.model
         torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
-        return build_model(recipe.model, len(labels))
+        return build_model(recipe.model, parts.classes)
 
     material = Material(
         parts.train,
@@ -127,6 +142,7 @@ def train(
         origin,
         MaskedInput(recipe.seed),
         _held_out(recipe, parts, augmenter),
+        slots=None if parts.slots is None else parts.slots.columns,
     )
     reports = with_loggers(report, make_loggers(list(loggers), out))
     if (out / CHECKPOINT).is_file():
@@ -261,6 +277,7 @@ def make_selector(
         noises,
         recipe.seed,
         workers,
+        parts.slots,
     )
 
 
@@ -300,6 +317,8 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
     data = recipe.data
     corpus = open_corpus(data.root, data.corpus, **data.options).checked()
     corpus = corpus.with_splits(data.seed(recipe.seed), data.fractions)
+    if recipe.decision.slots:
+        corpus = with_combinations(corpus, recipe.task, recipe.decision.slots)
     if recipe.task not in (*corpus.labels, SPEAKER):
         raise ConfigError(
             f"corpus {corpus.name!r} has no labels {recipe.task!r}; it has "
@@ -312,11 +331,15 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
     labels = corpus.labels.get(recipe.task, [])
     if recipe.task == SPEAKER:
         labels = sorted(set(train[SPEAKER][:]))
+    slots = None
+    if recipe.decision.slots:
+        slots = slots_of(corpus, train, recipe.task, recipe.decision.slots)
+        labels = slots.labels
     say(
         f"{corpus.name}: {len(train)} training and {len(validation)} validation clips of "
         f"{len(labels)} classes, {len(corpus.skipped)} skipped"
     )
-    return corpus, Splits(train, validation, labels)
+    return corpus, Splits(train, validation, labels, slots)
 
 
 def open_sources(

@@ -10,7 +10,10 @@ import datasets
 import numpy as np
 
 from noisewise.corpora.base import label_numbers
+from noisewise.corpora.slots import Slots
+from noisewise.decision.base import Decision
 from noisewise.decision.fit import fit_decision
+from noisewise.decision.slots import SlotHeads
 from noisewise.embedding import Embedded, embed_rows, pick_per_class
 from noisewise.errors import CorpusError
 from noisewise.model import SpeechModel
@@ -48,6 +51,7 @@ class Selector:
         noises: training noise sources; without any, only clean speech counts.
         seed: of the run.
         workers: processes that read clips.
+        slots: of a model that answers slots.
     """
 
     def __init__(
@@ -61,15 +65,16 @@ class Selector:
         noises: Mapping[str, NoiseSource],
         seed: int,
         workers: int = 0,
+        slots: Slots | None = None,
     ) -> None:
+        self.slots = slots
         self.decision, self.labels, self.workers = decision, labels, workers
         classes = label_numbers(train, task, labels)
         order = rng(seed, "reference").permutation(len(train))
         picked = pick_per_class(classes, config.reference_per_class, order)
         self.reference, self.reference_classes = train.select(picked), classes[picked]
         order = rng(seed, "validation").permutation(len(validation))[: config.clips]
-        self.clips = validation.select(sorted(order))
-        self.classes = label_numbers(self.clips, task, labels)
+        self.clips, self.task = validation.select(sorted(order)), task
         self.changes: dict[str, VariedNoise | None] = {"clean": None}
         if noises:
             corruptor = Corruptor(noises, {}, derive(seed, "selection") % 2**31)
@@ -84,7 +89,10 @@ class Selector:
         """
         model.eval()
         embed = partial(embed_rows, model, workers=self.workers)
-        if self.decision.name == "head":
+        rule: Decision
+        if self.slots is not None:
+            rule = SlotHeads.of(dict(model.heads), self.slots, self.decision.known_only)
+        elif self.decision.name == "head":
             none = np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
             rule = fit_decision("head", self.labels, *none, head=dict(model.heads).get("label"))
         else:
@@ -94,11 +102,10 @@ class Selector:
                 self.decision.name, self.labels, reference.vectors, classes, k=self.decision.k
             )
         figures = {}
+        truth = rule.truth(self.clips, self.task)
         for name, change in self.changes.items():
             embedded: Embedded = embed(self.clips, change=change)
             if not len(embedded.rows):
                 raise CorpusError(f"no validation clip is usable ({name}): {embedded.skipped[:3]}")
-            truth = self.classes[embedded.rows]
-            answers = rule.scores(embedded.vectors).argmax(1)
-            figures[name] = float(np.mean(answers[truth >= 0] == truth[truth >= 0]))
+            figures[name] = rule.right(embedded.vectors, truth[embedded.rows])
         return {**figures, "score": float(np.mean(list(figures.values())))}

@@ -20,6 +20,7 @@ TITLES = {
     "bench_pooling": "Poolings",
     "bench_small": "noisewise-small on one core",
     "bench_scoring": "Scoring speaker verification",
+    "bench_enhancers": "Enhancers on one core",
 }
 
 

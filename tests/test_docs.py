@@ -65,7 +65,7 @@ def test_every_name_is_documented():
     assert all(f"`{name}`" in noise and f"`{name}`" in corpora for name in GENERATORS)
     assert all(f"`{name}`" in noise for name in CODECS)
     assert all(f"| `{name}` |" in corpora for name in LAYOUTS)
-    for kind in ("upstream", "backend", "head", "term", "optimizer"):
+    for kind in ("enhancer", "upstream", "frame_enhancer", "backend", "head", "term", "optimizer"):
         assert all(f"`{name}" in recipes for name in COMPONENTS[kind])
     assert all(f"| `{name}` |" in words_of("pretraining") for name in COMPONENTS["teacher"])
     assert all(f"name: {name}" in recipes for name in COMPONENTS["batches"])

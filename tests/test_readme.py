@@ -133,6 +133,12 @@ def shortened(recipe, speakers):
         settings = {key: value for key, value in speakers.items() if key.startswith(wanted)}
         words = [w for key, value in settings.items() for w in (f"--{key}", json.dumps(value))]
         words = [*words, "--precision", "32-true", "--data.fractions", "[0.6, 0.2, 0.2]"]
+    elif recipe.model.upstream["name"] == "selfsupervised":
+        words = [*QUICK[2:], *(["--data.options.size", "tiny"] if recipe.data.options else [])]
+        if recipe.model.enhancer is not None:
+            words += ["--model.enhancer.levels", "4", "--model.enhancer.step", "4"]
+        for number in range(len(recipe.phases)):
+            words += [f"--phases.{number}.batches.batch_size", "4"]
     for number in range(len(recipe.phases)):
         steps = [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
         words = [*words, *steps]

@@ -115,7 +115,7 @@ def test_clean_clips_are_written_as_loud_as_they_are_in_their_copies(corpus, cop
         noisy = read_row(row)
         clean = read_clean(row, noisy)
         np.testing.assert_allclose(clean, line["gain"] * read_row(before), atol=2 / 32768)
-    with pytest.raises(ConfigError, match="settings"):
+    with pytest.raises(ConfigError, match="another clean"):
         noisy_copy(corpus, tmp_path / "p", CONDITIONS, corruptor())
 
 

@@ -67,8 +67,9 @@ def test_plans_of_folders(sources):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, target)
     assert planned_files([sources], out) == plan
-    twice = planned_files([sources, sources / "hum", sources], sources.parent / "out")
-    assert len(twice) == 81  # in two places, and once the same
+    shutil.rmtree(out)
+    twice = planned_files([sources, sources / "hum", sources], out)
+    assert len(twice) == 41 + 40  # clips asked for in two places go to both
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_files_hold_what_the_upstream_hears(bundle, sources, tmp_path):
         assert (header.samplerate, header.channels, header.subtype) == (16000, 1, "PCM_16")
         wanted = enhanced_clips(bundle.model, [audio.read(source)])[0]
         assert audio.read(target) == pytest.approx(wanted, abs=2**-15)
-    assert not [path for path in out.rglob(".*")]
+    assert not list(out.rglob(".*"))
 
 
 def test_finished_files_are_kept_and_others_made(bundle, sources, tmp_path):

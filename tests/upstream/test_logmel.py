@@ -68,12 +68,18 @@ def test_masks_come_in_training_only_and_follow_the_step_seed():
     assert kept.sum() < (plain != 0).sum()
 
 
-def test_gradients_reach_the_encoder_but_not_the_samples():
-    upstream, batch = LogMelUpstream(mels=32, encoder=RES8), waves(8000, 8000)
-    batch.samples.requires_grad_()
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_gradients_reach_samples_only_where_an_enhancer_learns_from_them(enhanced):
+    upstream, batch = LogMelUpstream(mels=32, encoder=RES8), waves(8000, 6000)
+    given = batch.samples.requires_grad_(enhanced)
     upstream(batch).values.square().sum().backward()
     assert all(p.grad is not None for p in upstream.parameters())
-    assert batch.samples.grad is None
+    if enhanced:
+        assert given.grad.isfinite().all()
+        assert given.grad[:, 2000:4000].any(1).all()
+        assert not given.grad[1, 6400:].any()
+    else:
+        assert given.grad is None
 
 
 def test_the_fast_encoder_serves_inference_and_nothing_else():

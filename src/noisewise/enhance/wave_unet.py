@@ -94,7 +94,7 @@ class WaveUNet(nn.Module):
         self.upsampling, self.residual = upsampling, residual
         self.unit = 2**levels
         # what both ways of the network see at each level, and the middle; see the tests
-        self.reach = (kernel // 2) * (2 * self.unit - 1) + (up_kernel // 2 + 2) * (self.unit - 1)
+        self.reach = (kernel // 2) * (2 * self.unit - 1) + (up_kernel // 2 + 1) * (self.unit - 1)
         self.chunk = self.unit * max(1, round(chunk_s * SAMPLE_RATE / self.unit))
 
     def forward(self, waves: Waves) -> Waves:
@@ -108,7 +108,8 @@ class WaveUNet(nn.Module):
             clips = [self._in_chunks(row[None, :length]) for row, length in rows]
             out = nn.utils.rnn.pad_sequence([clip[0] for clip in clips], batch_first=True)
             out = F.pad(out, (0, size - out.shape[1]))
-        return Waves(zero_outside(out, frame_mask(waves.lengths, size)), waves.lengths)
+        out = zero_outside(out, frame_mask(waves.lengths, size))
+        return Waves(out.to(waves.samples.dtype), waves.lengths)  # 16 bits are too few for waves
 
     def _in_chunks(self, samples: Tensor) -> Tensor:
         """(1, samples) of any length, each stretch computed with its surroundings."""
@@ -161,12 +162,11 @@ def stretched(x: Tensor, lengths: Tensor) -> Tensor:
     [[[0.0, 1.0, 2.0, 3.0]]]
     """
     size = x.shape[2]
-    places = torch.arange(2 * size, device=x.device)
-    at = places * ((lengths - 1) / (2 * lengths - 1).clamp(min=1))[:, None]
-    at = at.clamp(max=(lengths - 1)[:, None])
-    low = at.floor().long()
+    steps = (2 * lengths - 1)[:, None]
+    scaled = torch.arange(2 * size, device=x.device) * (lengths - 1)[:, None]
+    low = torch.div(scaled, steps, rounding_mode="floor").clamp(max=size - 1)
     high = (low + 1).clamp(max=size - 1)
-    share = (at - low).to(x.dtype)[:, None]
+    share = ((scaled - low * steps) / steps).to(x.dtype)[:, None]
     first, second = (
         x.gather(2, place[:, None].expand(-1, x.shape[1], -1)) for place in (low, high)
     )

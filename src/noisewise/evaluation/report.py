@@ -97,6 +97,7 @@ def write_report(
     enhanced, used = sections.enhanced(results, extras.audio_bytes)
     parts = {
         "In noise": sections.in_noise(results, metrics),
+        "Sweep": sections.against(results, metrics[0]),
         "Comparison": sections.comparison(results, metrics),
         "Numbers": sections.numbers(results, metrics),
         "Enhanced": enhanced,

@@ -14,6 +14,7 @@ from noisewise.evaluation.plots import confusion_matrix, det_curve, embedding_ma
 from noisewise.evaluation.projector import TSNE_FROM, flatten
 from noisewise.evaluation.results import Det, Hardest, Rejection, Results
 from noisewise.evaluation.sounds import sound, wav
+from noisewise.evaluation.sweep import sweep, sweep_plot
 from noisewise.evaluation.tables import by_noise, compared, everything
 from noisewise.evaluation.wording import describe, figure, paired, worst
 from noisewise.noise.condition import Condition
@@ -44,6 +45,16 @@ def in_noise(results: Sequence[Results], metrics: Sequence[str]) -> Html:
             "p", "Nothing was measured in noise: add noise to the evaluation.", class_="note"
         )
     return join(shown)
+
+
+def against(results: Sequence[Results], metric: str) -> Html:
+    """The leading metric against a number by which the runs differ and are named."""
+    swept = sweep(results)
+    if swept is None:
+        return Html()
+    alt = f"{describe(metric).title} against {swept.key}; the numbers are in the tables below."
+    caption = "Means over noise types. Dotted: the noisy clips as they are."
+    return picture(sweep_plot(swept, metric), "sweep", alt, caption, least=560)
 
 
 def comparison(results: Sequence[Results], metrics: Sequence[str]) -> Html:

@@ -21,7 +21,7 @@ class WaveReconstructionTerm(Term):
     Args:
         weight: of this term in the sum.
         relative: divide each clip's error by the mean square of the clean clip, so that quiet
-            clips count like loud ones; silent clips then do not count.
+            clips count like loud ones; silent clips then cost nothing.
     """
 
     needs_clean = True

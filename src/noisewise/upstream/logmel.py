@@ -71,7 +71,8 @@ class LogMelUpstream(nn.Module):
 
     def forward(self, waves: Waves) -> Frames:
         """Frames with values (1, batch, frames, dim)."""
-        with torch.no_grad():  # the front end has no parameters
+        # the front end has no parameters, but an enhancer before it may
+        with torch.set_grad_enabled(waves.samples.requires_grad):
             features, lengths = self.features(waves)
         if self.mask is not None:
             features = self.mask(features, lengths)

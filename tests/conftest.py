@@ -131,6 +131,39 @@ def toy_run(toy_triplet: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     return out
 
 
+@pytest.fixture(scope="session")
+def slot_corpus(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of the toy corpus: slot ``shape`` is the word, slot ``turn`` said by half."""
+    path = tmp_path_factory.mktemp("slots") / "orders.jsonl"
+    lines = []
+    for file in sorted(toy_corpus.rglob("*.wav")):
+        speaker, _, take = file.stem.split("_")
+        line = {"audio_filepath": str(file), "id": f"{file.parent.name}-{file.stem}"}
+        line |= {"speaker": speaker, "shape": file.parent.name}
+        lines.append(json.dumps(line | ({"turn": "again"} if take == "1" else {})))
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def slot_run(
+    slot_corpus: Path, toy_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run that answers the slots of `slot_corpus`, not in the order of the alphabet."""
+    from noisewise.recipe import load_recipe
+    from noisewise.training.run import train
+
+    changes = {
+        "data.root": str(slot_corpus),
+        "decision.name": "slots",
+        "decision.slots": ["turn", "shape"],
+        "decision.known_only": False,
+    }
+    out = tmp_path_factory.mktemp("slot-run") / "slots"
+    train(load_recipe("kws-softmax", toy_settings | changes), out)
+    return out
+
+
 ENHANCER = {"name": "wave_unet", "levels": 4, "step": 4, "residual": True}
 
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import noisewise
+from noisewise import audio
 from noisewise.bundle import build_model, seen_key
 from noisewise.decision.neighbours import Neighbours
 from noisewise.errors import BundleError
 from noisewise.recipe import ModelConfig
+from noisewise.types import Waves
 
 FILES = ["README.md", "config.json", "decision.safetensors", "labels.json", "model.safetensors"]
 
@@ -237,3 +239,18 @@ def test_a_head_keeps_its_classes_when_others_are_enrolled(head, tmp_path):
     assert again.labels == ["a", "b", "c", "d"]
     for name, value in again.model.heads.state_dict().items():
         assert torch.equal(value, model.heads.state_dict()[name])
+
+
+def test_slots_keep_their_order_and_are_predicted(slot_run, slot_corpus):
+    bundle = noisewise.load(slot_run)
+    assert list(bundle.decision.slots) == ["turn", "shape"]
+    assert bundle.decision.slots["turn"] == ["", "again"]
+    paths = [json.loads(line)["audio_filepath"] for line in slot_corpus.read_text().splitlines()]
+    clips = [audio.read(path) for path in paths[:8]]
+    output = bundle.model(Waves.collate(clips))
+    for number, said in enumerate(bundle.predict(paths[:8])):
+        for slot, values in bundle.decision.slots.items():
+            best = values[int(output.logits[slot][number].argmax())]
+            assert said.slots[slot] == (best or None)
+        assert said.label == " ".join(filter(None, said.slots.values()))
+    assert "- shape: fall, hum, rise" in (slot_run / "README.md").read_text()

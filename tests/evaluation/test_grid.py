@@ -11,6 +11,7 @@ import noisewise
 from noisewise import audio
 from noisewise.bundle import seen_key
 from noisewise.corpora.base import make_rows, read_row
+from noisewise.corpora.slots import NOTHING
 from noisewise.decision.base import UNKNOWN
 from noisewise.enhanced import enhanced_clips
 from noisewise.enrolment import enroll_clips
@@ -51,6 +52,38 @@ def noise_folder(tmp_path_factory):
     for n in range(2):
         audio.write(root / f"{n}.wav", generate("brown", 700, rng(0, n)))
     return root
+
+
+def test_slots_are_counted_all_at_once_and_one_by_one(slot_run, slot_corpus):
+    bundle = noisewise.load(slot_run)
+    test = open_test_set(bundle, slot_corpus)
+    results = evaluate(bundle, test, noise=["pink"], snr=[0])
+    clips = [read_row(row) for row in test.rows]
+    answer = bundle.decision.answer(bundle.embed(clips))
+    right = [
+        [said[slot] == row[slot] for slot in ("turn", "shape")]
+        for said, row in zip(bundle.decision.said(answer), test.rows, strict=True)
+    ]
+    clean = results.clean
+    assert clean.n == len(test.rows) == len(right)
+    assert list(clean.metrics) == ["accuracy", "slot_accuracy", "accuracy_turn", "accuracy_shape"]
+    assert clean.metrics["accuracy"] == pytest.approx(np.mean([all(line) for line in right]))
+    assert clean.metrics["slot_accuracy"] == pytest.approx(np.mean(right))
+    assert clean.metrics["accuracy_shape"] == pytest.approx(np.mean([line[1] for line in right]))
+    for name, value in clean.metrics.items():
+        low, high = clean.intervals[name]
+        assert low <= value <= high
+    wrong = {row["id"] for row, line in zip(test.rows, right, strict=True) if not all(line)}
+    assert {clip.id for clip in results.hardest if clip.condition == "clean"} <= wrong
+    assert (results.confusion, results.det, results.unknown_labels) == ({}, {}, {})
+    points, labels = embedding_sample(bundle, test)
+    assert len(points) == len(labels)
+    assert set(labels) <= {"again", NOTHING}
+
+
+def test_a_corpus_without_the_slots_is_refused(slot_run, toy_corpus):
+    with pytest.raises(ConfigError, match="cannot combine turn, shape"):
+        open_test_set(noisewise.load(slot_run), toy_corpus)
 
 
 def test_rows_follow_the_grid_clean_first(bundle, toy_corpus):

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -477,3 +478,30 @@ def test_a_model_that_learnt_nothing_is_kept_and_said(speaker_settings, toy_corp
     assert bundle.decision.calibration.slope == 0
     assert sum("higher scores do not speak for one speaker" in line for line in said) == 1
     assert (tmp_path / "run" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [{"name": "slots", "slots": []}, {"name": "head", "slots": ["turn"]}],
+)
+def test_slots_and_their_decision_belong_together(slot_corpus, toy_settings, tmp_path, decision):
+    changes = {f"decision.{key}": value for key, value in decision.items()}
+    recipe = load_recipe("kws-softmax", toy_settings | {"data.root": str(slot_corpus)} | changes)
+    with pytest.raises(ConfigError, match="the decision of slots"):
+        train(recipe, tmp_path / "run")
+
+
+def test_only_combinations_of_training_are_answered_where_that_is_wanted(
+    slot_corpus, toy_settings, tmp_path
+):
+    changes = {"data.root": str(slot_corpus), "decision.name": "slots"}
+    changes |= {"decision.slots": ["shape", "turn"], "phases.0.steps": 2}
+    bundle = train(load_recipe("kws-softmax", toy_settings | changes), tmp_path / "run")
+    assert bundle.decision.known_only
+    assert bundle.labels == sorted(
+        f"{a}{b}" for a in ("fall", "hum", "rise") for b in ("", " again")
+    )
+    answer = bundle.decision.answer(
+        np.random.default_rng(0).normal(size=(20, bundle.model.backend.dim))
+    )
+    assert set(bundle.decision.named(answer)) <= set(bundle.labels)

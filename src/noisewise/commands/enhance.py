@@ -9,21 +9,20 @@ from noisewise.commands.console import progress_bar, say
 from noisewise.enhanced import enhance_files, planned_files
 
 
-def enhance(run: Path, clips: list[Path], *, out: Path, device: str = "cpu") -> int:
+def enhance(run: Path, audio: list[Path], *, out: Path, device: str = "cpu") -> int:
     """Write what a run's enhancer makes of audio files: 16 kHz mono WAV, 16 bits.
 
     A finished file, which has the time of its source, is not made again when the command is
-    repeated.
-    Files that cannot be used are listed, and make the exit status 1.
+    repeated. Files that cannot be used are listed, and make the exit status 1.
 
     Args:
         run: run folder of a model with an enhancer.
-        clips: audio files, or folders that are searched for them.
+        audio: files, or folders that are searched for them.
         out: folder of the results, in which the files of a folder keep their place.
         device: cpu, cuda or mps.
     """
     bundle = load(run, device)
-    plan = planned_files(clips, out)
+    plan = planned_files(audio, out)
     with progress_bar() as bar:
         task = bar.add_task("enhancing", total=len(plan), note="")
         done = enhance_files(bundle, plan, out, progress=lambda n: bar.advance(task, n))

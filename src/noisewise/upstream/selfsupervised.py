@@ -77,6 +77,8 @@ class SelfSupervisedUpstream(nn.Module):
         else:
             self.architecture = reduced(architecture)
             self.network = build_network(self.architecture)
+        # in training it would ask for the gradient of its input, which may be an enhancer's output
+        self.network.feature_extractor._requires_grad = False  # type: ignore[union-attr, assignment]
         self.normalise = normalise is not False
         config: Any = self.network.config
         self.dim = int(config.hidden_size)

@@ -17,7 +17,9 @@ def build(root: Path, clips: int = 20) -> Path:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(b"x")
             room = ("none", "kitchen")[n % 2]
-            lines.append(f'{n},{path},{split}er,"Lights on, please",activate,lights,{room}')
+            quote = '"' * (n % 3 > 0)  # a comma may stand in quotes, or not
+            text = f"{quote}Lights on, please{quote}"
+            lines.append(f"{n},{path},{split}er,{text},activate,lights,{room}")
         (root / "data" / f"{split}_data.csv").write_text("\n".join(lines) + "\n")
     return root
 
@@ -26,6 +28,7 @@ def test_intents_and_official_splits(tmp_path: Path) -> None:
     corpus = open_corpus(build(tmp_path))
     assert (corpus.name, corpus.task, len(corpus.rows)) == ("fluent_speech_commands", "intent", 60)
     assert corpus.labels["intent"] == ["activate lights kitchen", "activate lights none"]
+    assert corpus.labels["text"] == ["Lights on, please"]
     assert set(corpus.split("validation")["speaker"]) == {"valider"}
     row = corpus.split("test")[1]
     assert (row["action"], row["location"], row["text"]) == (

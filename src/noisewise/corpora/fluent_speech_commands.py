@@ -7,6 +7,7 @@ speakerId, transcription, action, object and location, and ``wavs/speakers/<spea
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from noisewise.corpora.base import Corpus, make_rows
@@ -14,6 +15,7 @@ from noisewise.corpora.listing import refuse_many, require_folder
 from noisewise.errors import CorpusError
 
 TABLES = {"train": "train_data.csv", "validation": "valid_data.csv", "test": "test_data.csv"}
+TEXT = "transcription"
 PARTS = ("action", "object", "location")
 
 _EXPECTED = (
@@ -25,6 +27,18 @@ _EXPECTED = (
 def matches(root: Path) -> bool:
     """Whether ``root`` has one of the three tables."""
     return any((root / "data" / name).is_file() for name in TABLES.values())
+
+
+def _lines(file: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Lines by their header; a transcription with commas may be quoted or not."""
+    lines = csv.reader(file)
+    header = next(lines, [])
+    for line in lines:
+        extra = len(line) - len(header)
+        if extra > 0 and TEXT in header:
+            start = header.index(TEXT)
+            line[start : start + extra + 1] = [",".join(line[start : start + extra + 1])]
+        yield dict(zip(header, line, strict=False))
 
 
 def load(root: Path) -> Corpus:
@@ -44,10 +58,10 @@ def load(root: Path) -> Corpus:
         if not table.is_file():
             raise CorpusError(f"{table}: no such file; expected {_EXPECTED}")
         with table.open(newline="", encoding="utf-8", errors="replace") as file:
-            for line in csv.DictReader(file):
+            for line in _lines(file):
                 try:
                     path, parts = line["path"], {part: line[part] for part in PARTS}
-                    speaker, text = line["speakerId"], line["transcription"]
+                    speaker, text = line["speakerId"], line[TEXT]
                 except KeyError as error:
                     raise CorpusError(f"{table}: has no column {error}") from error
                 if not (root / path).is_file():

@@ -134,7 +134,8 @@ def shortened(recipe, speakers):
         words = [w for key, value in settings.items() for w in (f"--{key}", json.dumps(value))]
         words = [*words, "--precision", "32-true", "--data.fractions", "[0.6, 0.2, 0.2]"]
     elif recipe.model.upstream["name"] == "selfsupervised":
-        words = [*QUICK[2:], *(["--data.options.size", "tiny"] if recipe.data.options else [])]
+        words = [*QUICK[2:], "--augment.noise", "[pink]"]  # --noise, where it is given, wins
+        words += ["--data.options.size", "tiny"] if recipe.data.options else []
         if recipe.model.enhancer is not None:
             words += ["--model.enhancer.levels", "4", "--model.enhancer.step", "4"]
         for number in range(len(recipe.phases)):

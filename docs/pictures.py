@@ -73,14 +73,14 @@ def figures() -> dict[str, Figure]:
     room = reverberate(wave, torch.from_numpy(room_response()), keep="energy").numpy()
     everything = Condition("babble", 10.0, codec="gsm", clip_db=6.0)
     return {
-        "snr": sound(heard(Condition("engine", 5.0)), speech),
-        "loop": sound(looped, alone),
-        "babble": sound(heard(Condition("babble", 5.0)), speech),
-        "room": sound(room, speech),
-        "codec": sound(transcode(speech, "gsm"), speech),
-        "clip": sound(clip(wave, 12.0).numpy(), speech),
-        "condition": sound(heard(everything), speech),
-        "corrupt": sound(copied, speech),
+        "snr": sound({"before": speech, "after": heard(Condition("engine", 5.0))}),
+        "loop": sound({"before": alone, "after": looped}),
+        "babble": sound({"before": speech, "after": heard(Condition("babble", 5.0))}),
+        "room": sound({"before": speech, "after": room}),
+        "codec": sound({"before": speech, "after": transcode(speech, "gsm")}),
+        "clip": sound({"before": speech, "after": clip(wave, 12.0).numpy()}),
+        "condition": sound({"before": speech, "after": heard(everything)}),
+        "corrupt": sound({"before": speech, "after": copied}),
     }
 
 

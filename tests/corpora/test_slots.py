@@ -59,7 +59,7 @@ def test_numbers_point_at_the_values_and_labels_at_their_combination(lines):
         return
     opened = with_combinations(corpus(lines), "intent", SLOTS)
     made = slots_of(opened, opened.rows, "intent", SLOTS)
-    numbers = made.numbers(opened.rows)
+    numbers = slot_numbers(opened.rows, made.values)
     for row, line in zip(numbers, lines, strict=True):
         read = [own[place] for own, place in zip(made.values.values(), row, strict=True)]
         assert [value or None for value in read] == list(line)

@@ -42,17 +42,17 @@ class Slots:
         """Slot -> the place of its value in each label."""
         return {slot: self.table[:, n].tolist() for n, slot in enumerate(self.values)}
 
-    def numbers(self, rows: datasets.Dataset) -> np.ndarray:
-        """(rows, slots) int64 place of each row's value in each slot, -1 for an unknown one.
-
-        Raises:
-            ConfigError: the corpus lacks a slot.
-        """
-        return slot_numbers(rows, self.values)
-
 
 def slot_numbers(rows: datasets.Dataset, values: dict[str, list[str]]) -> np.ndarray:
-    """See `Slots.numbers`."""
+    """(rows, slots) int64 place of each row's value in each slot, -1 for an unknown one.
+
+    Args:
+        rows: of the corpus.
+        values: slot -> its values.
+
+    Raises:
+        ConfigError: the corpus lacks a slot.
+    """
     columns = []
     for slot, own in values.items():
         numbers = label_numbers(rows, slot, own)

@@ -9,6 +9,21 @@ from noisewise.decision.base import Decision, Options
 from noisewise.errors import ConfigError
 
 
+def head_logits(
+    embeddings: np.ndarray, weight: np.ndarray, bias: np.ndarray, slope: float, scale: float
+) -> np.ndarray:
+    """What a `LinearHead` gives: (batch, dim) -> (batch, classes).
+
+    Args:
+        embeddings: (batch, dim).
+        weight, bias: (classes, dim) and (classes,) of the linear layer.
+        slope, scale: the PReLU slope and the input scale.
+    """
+    x = scale * embeddings
+    out: np.ndarray = np.where(x > 0, x, slope * x) @ weight.T + bias
+    return out
+
+
 class Head(Decision):
     """Highest posterior of the model's own head, evaluated on embeddings in NumPy.
 
@@ -33,9 +48,7 @@ class Head(Decision):
         self.slope, self.scale = float(slope), float(scale)
 
     def _logits(self, embeddings: np.ndarray) -> np.ndarray:
-        x = self.scale * embeddings
-        out: np.ndarray = np.where(x > 0, x, self.slope * x) @ self.weight.T + self.bias
-        return out
+        return head_logits(embeddings, self.weight, self.bias, self.slope, self.scale)
 
     def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """Class posteriors, each row summing to 1."""

@@ -12,6 +12,7 @@ from torch import nn
 from noisewise.backend.heads import LinearHead
 from noisewise.corpora.slots import Slots, combination, slot_numbers
 from noisewise.decision.base import Answer, Decision, Options
+from noisewise.decision.head import head_logits
 from noisewise.errors import ConfigError
 
 
@@ -95,10 +96,8 @@ class SlotHeads(Decision):
         out = []
         edges = zip(self._starts, self._starts[1:], strict=False)
         for (start, stop), slope in zip(edges, self.slope, strict=True):
-            x = self.scale * embeddings
-            x = np.where(x > 0, x, slope * x)
-            logits = x @ self.weight[start:stop].T + self.bias[start:stop]
-            out.append(log_softmax(logits, axis=1))
+            own = self.weight[start:stop], self.bias[start:stop]
+            out.append(log_softmax(head_logits(embeddings, *own, slope, self.scale), axis=1))
         return out
 
     def scores(self, embeddings: np.ndarray) -> np.ndarray:

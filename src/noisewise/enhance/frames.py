@@ -6,6 +6,7 @@ end and batch norm only its own frames, so a clip's frames do not depend on its 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import pairwise
 
 import torch
@@ -29,9 +30,9 @@ class FrameEnhancer(nn.Module):
         out = F.pad(out, (0, 0, 0, size - out.shape[1]))
         return Frames(out.reshape(layers, batch, size, dim), frames.lengths)
 
+    @abstractmethod
     def run(self, x: Tensor, lengths: Tensor, mask: Tensor | None) -> Tensor:
         """(clips, dim, frames), zero outside the mask (clips, frames) -> the same."""
-        raise NotImplementedError
 
 
 class FrameCNN(FrameEnhancer):

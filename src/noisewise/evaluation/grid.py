@@ -227,10 +227,6 @@ def slot_truth(bundle: Bundle, rows: datasets.Dataset) -> np.ndarray | None:
     return rule.truth(rows, bundle.task) if isinstance(rule, SlotHeads) else None
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())
-
-
 def thinned(false_accepts: np.ndarray, false_rejects: np.ndarray) -> Det:
     """At most 200 points of a DET curve, its ends among them."""
     keep = np.unique(np.linspace(0, len(false_accepts) - 1, 200).round().astype(int))
@@ -310,17 +306,18 @@ class Measured:
         right = self.slots_right
         if not len(right):
             return {}, {}
-        n, shares = len(right), right.mean(1)
-        counts = {"accuracy": int(right.all(1).sum())}
+        shares = right.mean(1)
         names = bundle.decision.slots if isinstance(bundle.decision, SlotHeads) else {}
-        for column, slot in enumerate(names):
-            counts[f"accuracy_{slot}"] = int(right[:, column].sum())
-        metrics = {name: count / n for name, count in counts.items()}
-        intervals = {name: wilson(count, n, confidence) for name, count in counts.items()}
-        metrics["slot_accuracy"] = float(shares.mean())
-        intervals["slot_accuracy"] = bootstrap(_mean, (shares,), seed=seed, confidence=confidence)
-        order = ["accuracy", "slot_accuracy", *counts]
-        return {name: metrics[name] for name in order}, intervals
+        columns = {f"accuracy_{slot}": right[:, column] for column, slot in enumerate(names)}
+        metrics, intervals = {}, {}
+        for name, own in {"accuracy": right.all(1), "slot_accuracy": shares, **columns}.items():
+            metrics[name] = float(own.mean())
+            intervals[name] = (
+                bootstrap(np.mean, (own,), seed=seed, confidence=confidence)
+                if own is shares
+                else wilson(int(own.sum()), len(own), confidence)
+            )
+        return metrics, intervals
 
     def wrong(self, truth: np.ndarray) -> np.ndarray:
         """(usable,) bool, true where the answer is not the true one, and that is known."""

@@ -98,14 +98,10 @@ def with_quality(
         for name, column in values.items():
             defined = np.array([value for value in column if np.isfinite(value)])
             if len(defined):
-                metrics[name] = _mean(defined)
-                intervals[name] = bootstrap(_mean, [defined], seed, confidence=confidence)
+                metrics[name] = float(defined.mean())
+                intervals[name] = bootstrap(np.mean, [defined], seed, confidence=confidence)
         made.append(replace(row, metrics=metrics, intervals=intervals))
     return made
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean())
 
 
 def _measures(

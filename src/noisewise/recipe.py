@@ -83,11 +83,11 @@ class PhaseConfig(_Strict):
     ``augment`` holds what is another than in the recipe's own ``augment``. With ``validate_first``
     the weights that the phase begins with are validated too, and kept if none are better. The best
     weights are those with the best answers on validation clips or, with ``validate_by: loss``,
-    those with the smallest objective there.
+    those with the smallest objective there. A phase of 0 steps is left out.
     """
 
     name: str
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=0)
     train: list[str]
     batches: Spec
     objective: list[Spec] = Field(min_length=1)

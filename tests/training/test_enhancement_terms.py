@@ -169,6 +169,23 @@ def test_the_frame_term_by_brute_force_whatever_the_padding(frame_model):
     assert more.item() == pytest.approx(loss.item(), rel=1e-4)
 
 
+def test_a_relative_frame_term_is_one_for_the_mean_frame_at_any_scale(frame_model):
+    """Of each clip and layer; a clip whose clean frames are all alike costs nothing."""
+    model, clean = frame_model(FrameCNN(DIM, (6,))), waves(1)
+    output, goal = model(waves(0)), model.upstream(clean)
+    values = goal.values.clone()
+    for clip, n in enumerate(goal.lengths.tolist()):
+        values[:, clip, :n] = values[:, clip, :n].mean(1, keepdim=True)
+    term = FrameReconstructionTerm(relative=True)
+    for scale in (1.0, 100.0):
+        model.upstream.forward = lambda waves, scale=scale: goal.with_values(scale * goal.values)
+        output.frames = goal.with_values(scale * values)
+        assert term(batch(waves(0), clean), output, None)[0].item() == pytest.approx(1, rel=1e-4)
+    model.upstream.forward = lambda waves: goal.with_values(values)
+    output.frames = goal
+    assert term(batch(waves(0), clean), output, None)[0].item() == 0
+
+
 def test_no_gradient_goes_into_the_clean_frames(frame_model):
     model, clean = frame_model(FrameCNN(DIM, (6,))), waves(1)
     goal = model.upstream(clean)

@@ -241,6 +241,19 @@ def test_an_interrupt_within_a_step_does_not_spoil_the_resumed_run(
     ).read_bytes()
 
 
+def test_a_phase_without_steps_is_left_out(rows, two_phases, tmp_path):
+    first, second = two_phases.phases
+    skipped = two_phases.model_copy(update={"phases": [first.model_copy(update={"steps": 0}), second]})
+    running, _ = make(rows, tmp_path / "r", skipped)
+    before = {k: v.clone() for k, v in running.model.state_dict().items()}
+    progress = running.run()
+    assert {entry["phase"] for entry in progress.history} == {second.name}
+    assert equal(before, running.model.state_dict(), "upstream.")  # which only the first trains
+    last = two_phases.model_copy(update={"phases": [first, second.model_copy(update={"steps": 0})]})
+    with pytest.raises(ConfigError, match=f"phase '{second.name}': the last needs steps"):
+        make(rows, tmp_path / "s", last)[0].run()
+
+
 def test_a_finished_loop_has_nothing_left_to_do(rows, two_phases, tmp_path):
     running, _ = make(rows, tmp_path / "r", two_phases)
     running.run()

@@ -9,6 +9,7 @@ from noisewise.losses.hint import hint_loss
 from noisewise.metrics.enhancement import si_sdr
 from noisewise.model import Output, SpeechModel
 from noisewise.training.objective import Batch, Term
+from noisewise.types import Frames
 
 
 class WaveReconstructionTerm(Term):
@@ -58,12 +59,16 @@ class FrameReconstructionTerm(Term):
 
     Args:
         weight: of this term in the sum; a in (1 - a) x cross-entropy + a x this.
+        relative: divide each clip's error by the variance of its clean frames over time, in each
+            layer, so that 1 is the error of a clip's mean frame, whatever the upstream's scale; a
+            clip whose frames are all alike then costs nothing.
     """
 
     needs_clean = True
 
-    def __init__(self, weight: float = 1.0) -> None:
+    def __init__(self, weight: float = 1.0, relative: bool = False) -> None:
         super().__init__(weight)
+        self.relative = relative
 
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel | None
@@ -75,6 +80,20 @@ class FrameReconstructionTerm(Term):
         learns = upstream.training
         goal = batch.taught(upstream.eval()).float()
         upstream.train(learns)
-        layers = len(goal.values)
-        weights = [1 / layers] * layers
-        return hint_loss(output.frames.values, goal.values, goal.lengths, weights), {}
+        given, wanted = output.frames.values, goal.values
+        if self.relative:
+            scale = _deviation(goal)
+            given, wanted = given * scale, wanted * scale
+        layers = len(wanted)
+        return hint_loss(given, wanted, goal.lengths, [1 / layers] * layers), {}
+
+
+def _deviation(frames: Frames) -> Tensor:
+    """(layers, batch, 1, 1): 1 / deviation over a clip's own frames, 0 where they are alike."""
+    mask = frames.mask()[None, :, :, None]
+    own = frames.lengths[None, :, None, None]
+    mean = (frames.values * mask).sum(2, keepdim=True) / own
+    squares = ((frames.values - mean) * mask).square().sum((2, 3), keepdim=True)
+    variance = squares / (own * frames.values.shape[3])
+    some = variance > 1e-8
+    return variance.clamp(min=1e-8).rsqrt() * some

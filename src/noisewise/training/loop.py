@@ -115,16 +115,19 @@ class Loop:
         """Train every phase to its end, from the checkpoint if there is one.
 
         Raises:
-            ConfigError: the folder holds a run of another recipe.
+            ConfigError: the folder holds a run of another recipe, or the last phase has no steps.
             NoisewiseError: the loss stopped being finite.
         """
+        if not self.recipe.phases[-1].steps:
+            raise ConfigError(f"phase {self.recipe.phases[-1].name!r}: the last needs steps")
         checkpoint = self._resume()
         # a step whose validation is pending is logged after it
         at = (self.progress.phase, self.progress.step - bool(self.progress.pending))
         self.log = CsvLog(self.folder / "log.csv", at)
         for number in range(self.progress.phase, len(self.recipe.phases)):
-            self._phase(number, checkpoint)
-            checkpoint = None
+            if self.recipe.phases[number].steps:
+                self._phase(number, checkpoint)
+                checkpoint = None
         self.progress.skipped = self._everywhere(self.progress.skipped)
         return self.progress
 

@@ -22,6 +22,10 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "logmel": "noisewise.upstream.logmel:LogMelUpstream",
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
         "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
+        "decomposed": "noisewise.upstream.decomposed:DecomposedUpstream",
+    },
+    "decomposer": {
+        "speech_split": "noisewise.upstream.decomposer:Decomposer",
     },
     "frame_enhancer": {
         "frame_cnn": "noisewise.enhance.frames:FrameCNN",
@@ -66,6 +70,9 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "distill": "noisewise.training.objective:DistillTerm",
         "wave_reconstruction": "noisewise.training.enhancement_terms:WaveReconstructionTerm",
         "frame_reconstruction": "noisewise.training.enhancement_terms:FrameReconstructionTerm",
+        "spectrum_reconstruction": (
+            "noisewise.training.decomposition_terms:SpectrumReconstructionTerm"
+        ),
         "hint": "noisewise.training.speaker_terms:HintTerm",
         "angular_prototypical": "noisewise.training.speaker_terms:AngularPrototypicalTerm",
         "margin_softmax": "noisewise.training.speaker_terms:MarginSoftmaxTerm",

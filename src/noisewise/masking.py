@@ -105,6 +105,30 @@ def global_norm(
     return zero_outside(y.to(x.dtype), mask)
 
 
+def group_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
+    """``norm``, a GroupNorm, over each clip's own frames; in one clip without a mask it is that.
+
+    Wu and He, arXiv 1803.08494.
+
+    Args:
+        norm: for ``channels`` channels.
+        x: (batch, channels, frames).
+        mask: (batch, frames) bool, or None; the result is zero outside it.
+    """
+    if mask is None:
+        out: Tensor = norm(x)
+        return out
+    groups = x.unflatten(1, (norm.num_groups, -1))
+    mean = own_mean(x, mask).unflatten(1, (norm.num_groups, -1)).mean(2, keepdim=True)
+    centred = zero_outside(wide(groups) - mean, mask)
+    size = _own_count(x, mask)[..., None] * groups.shape[2]
+    variance = centred.square().sum((2, 3), keepdim=True) / size
+    y = (centred * (variance + norm.eps).rsqrt()).flatten(1, 2)
+    if norm.affine:
+        y = y * norm.weight[:, None] + norm.bias[:, None]
+    return zero_outside(y.to(x.dtype), mask)
+
+
 def _own_count(x: Tensor, mask: Tensor | None) -> Tensor:
     """(batch or 1, 1, 1) own frames of each clip."""
     if mask is None:

@@ -256,29 +256,47 @@ class WatchConfig(_Strict):
     probe: ProbeConfig = ProbeConfig()
 
 
-class PretrainRecipe(_Strict):
-    """Self-supervised training of an upstream on unlabelled audio."""
+class UnlabelledRecipe(_Strict):
+    """Training on audio alone: what all kinds of it have."""
 
     recipe: str
     description: str
-    kind: Literal["pretraining"]
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     corpora: list[UnlabelledConfig] = Field(min_length=1)
-    network: NetworkConfig
-    mask: MaskConfig = MaskConfig()
     augment: AugmentConfig = AugmentConfig()
     phases: list[PhaseConfig] = Field(min_length=1)
     held_out: HeldOutConfig = HeldOutConfig()
+
+
+class PretrainRecipe(UnlabelledRecipe):
+    """Self-supervised training of an upstream on unlabelled audio."""
+
+    kind: Literal["pretraining"]
+    network: NetworkConfig
+    mask: MaskConfig = MaskConfig()
     watch: WatchConfig = WatchConfig()
     codes: UnitsConfig | None = None
 
 
-AnyRecipe = Recipe | BenchmarkRecipe | PretrainRecipe
+class DecomposeRecipe(UnlabelledRecipe):
+    """Training of a decomposer of speech, from its own reconstruction.
+
+    ``decomposer`` has the options of `noisewise.upstream.decomposer.Decomposer`; the statistics of
+    F0 are those of ``pitch_clips`` training clips, drawn by the seed.
+    """
+
+    kind: Literal["decomposition"]
+    decomposer: dict[str, Any] = Field(default_factory=dict)
+    pitch_clips: int = Field(500, ge=1)
+
+
+AnyRecipe = Recipe | BenchmarkRecipe | PretrainRecipe | DecomposeRecipe
 KINDS: dict[str | None, type[AnyRecipe]] = {
     None: Recipe,
     "pooling-benchmark": BenchmarkRecipe,
     "pretraining": PretrainRecipe,
+    "decomposition": DecomposeRecipe,
 }
 """By the key ``kind`` of a recipe."""
 

@@ -68,7 +68,8 @@ class Frames:
     def to(self, device: torch.device | str) -> Frames:
         """The same frames on ``device``."""
         codes = None if self.codes is None else self.codes.to(device)
-        return Frames(self.values.to(device), self.lengths.to(device), codes)
+        values, lengths = self.values.to(device), self.lengths.to(device)
+        return replace(self, values=values, lengths=lengths, codes=codes)
 
     def float(self) -> Frames:
         """The same frames in 32-bit floats."""

@@ -16,7 +16,8 @@ from noisewise.errors import ConfigError, CorpusError
 from noisewise.recipe import load_any_recipe
 from noisewise.training.checkpoint import load_checkpoint
 from noisewise.training.loop import recipe_digest
-from noisewise.training.pretrain import FINISHED, build_masked, open_audio, pretrain
+from noisewise.training.pretrain import build_masked, pretrain
+from noisewise.training.unlabelled import FINISHED, open_audio
 from noisewise.types import Waves
 from noisewise.upstream.filterbank import gabor_filterbank
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
@@ -204,25 +205,6 @@ def test_the_first_convolution_starts_as_a_filterbank(small):
     plain = load_any_recipe("noisewise-small", small | {"network.filterbank": False})
     other = build_masked(plain).upstream.network.feature_extractor.conv_layers[0].conv.weight
     assert not torch.equal(weight, other)
-
-
-def test_validation_speakers_are_kept_out_of_every_corpus(toy_corpus, small, tmp_path):
-    copy = tmp_path / "flat"
-    copy.mkdir()
-    for file in (toy_corpus / "hum").iterdir():
-        audio.write(copy / file.name, audio.read(file))
-    corpora = [{"root": str(toy_corpus)}, {"root": str(copy)}]
-    clips = open_audio(load_any_recipe("noisewise-small", small | {"corpora": corpora}), None)
-    train, validation = (set(rows["speaker"][:]) for rows in (clips.train, clips.validation))
-    assert train
-    assert validation
-    assert not train & validation
-    assert len(clips.train) + len(clips.validation) == 160
-    assert len(clips.seconds) == len(clips.train)
-    assert np.allclose(clips.seconds, 0.5)
-    assert sum(c["hours"] for c in clips.names) == pytest.approx(
-        clips.seconds.sum() / 3600, abs=2e-3
-    )
 
 
 def test_the_codes_may_still_be_chosen_when_training_is_under_way(small):

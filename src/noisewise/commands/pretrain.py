@@ -8,8 +8,9 @@ from typing import Any, Literal
 from noisewise.commands.console import TrainingDisplay, command_line, progress_bar, say
 from noisewise.errors import ConfigError
 from noisewise.processes import is_first
-from noisewise.recipe import PretrainRecipe, load_any_recipe
-from noisewise.training import pretrain as training
+from noisewise.recipe import DecomposeRecipe, PretrainRecipe, load_any_recipe
+from noisewise.training.decompose import decompose
+from noisewise.training.pretrain import pretrain as pretrain_upstream
 
 
 def pretrain(
@@ -28,10 +29,11 @@ def pretrain(
     loggers: list[str] | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> None:
-    """Train a self-supervised upstream on unlabelled audio; run it again to go on after a stop.
+    """Train a model on unlabelled audio; run it again to go on after a stop.
 
-    The folder it writes has the hub's layout: embed, every recipe and transformers open it.
-    Any key of the recipe can be set by its dotted name: --phases.0.steps 500.
+    The folder of a self-supervised upstream has the hub's layout: embed, every recipe and
+    transformers open it. The recipe decompose trains a decomposer of speech, which the recipes of
+    emotion take. Any key of the recipe can be set by its dotted name: --phases.0.steps 500.
 
     Args:
         recipe: name of a shipped recipe for pre-training, or path of a YAML.
@@ -50,25 +52,31 @@ def pretrain(
     given = {"augment.noise": noise, "augment.rooms": rir, "seed": seed, "precision": precision}
     changes = dict(overrides or {})
     if corpora is not None:
-        changes |= {"corpora": [{"root": root} for root in corpora], "watch.tasks": []}
+        changes |= {"corpora": [{"root": root} for root in corpora]}
+        if isinstance(load_any_recipe(recipe), PretrainRecipe):
+            changes |= {"watch.tasks": []}
     changes |= {key: value for key, value in given.items() if value is not None}
     settings = load_any_recipe(recipe, changes)
-    if not isinstance(settings, PretrainRecipe):
+    if not isinstance(settings, PretrainRecipe | DecomposeRecipe):
         raise ConfigError(f"{recipe}: not a recipe for pre-training; see noisewise train")
     folder = out or Path("runs") / settings.recipe
     with progress_bar() as bar:
-        found = training.pretrain(
-            settings,
-            folder,
-            root=data,
-            device=device,
-            devices=devices,
-            workers=workers,
-            loggers=loggers or [],
-            report=TrainingDisplay(bar),
-            say=say,
-            command=command_line(),
-        )
+        how: dict[str, Any] = {
+            "root": data,
+            "device": device,
+            "devices": devices,
+            "workers": workers,
+            "loggers": loggers or [],
+            "report": TrainingDisplay(bar),
+            "say": say,
+            "command": command_line(),
+        }
+        if isinstance(settings, PretrainRecipe):
+            found = pretrain_upstream(settings, folder, **how)
+            then = f"noisewise embed {folder} CLIPS --out D"
+        else:
+            found = decompose(settings, folder, **how)
+            then = f"noisewise train emotion-decomposed --model.upstream.decomposer {folder}"
     hours = found["hours_of_training"]
     if is_first():
-        say(f"{folder}: trained for {hours:.2f} h; next: noisewise embed {folder} CLIPS --out D")
+        say(f"{folder}: trained for {hours:.2f} h; next: {then}")

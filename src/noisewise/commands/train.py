@@ -11,7 +11,7 @@ from noisewise.errors import ConfigError
 from noisewise.evaluation.benchmark_run import run_benchmark
 from noisewise.evaluation.pooling_report import best_line, gain_lines
 from noisewise.processes import is_first
-from noisewise.recipe import BenchmarkRecipe, PretrainRecipe, Recipe, load_any_recipe
+from noisewise.recipe import BenchmarkRecipe, Recipe, UnlabelledRecipe, load_any_recipe
 from noisewise.training import run
 
 
@@ -58,7 +58,7 @@ def train(
     """
     changes = dict(overrides or {})
     named = load_any_recipe(recipe)
-    if isinstance(named, PretrainRecipe):
+    if isinstance(named, UnlabelledRecipe):
         raise ConfigError(f"{recipe}: a recipe for noisewise pretrain")
     trains = isinstance(named, Recipe)
     if data is not None and isinstance(named, Recipe):

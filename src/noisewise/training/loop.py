@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from noisewise.components import build
 from noisewise.errors import ConfigError, NoisewiseError
-from noisewise.recipe import PhaseConfig, PretrainRecipe, Recipe
+from noisewise.recipe import PhaseConfig, Recipe, UnlabelledRecipe
 from noisewise.seeding import derive, torch_rng
 from noisewise.training.augment import Augmenter
 from noisewise.training.checkpoint import (
@@ -96,7 +96,7 @@ class Loop:
 
     def __init__(
         self,
-        recipe: Recipe | PretrainRecipe,
+        recipe: Recipe | UnlabelledRecipe,
         model: nn.Module,
         material: Material,
         folder: Path,
@@ -380,7 +380,7 @@ class Loop:
         return model
 
 
-def recipe_digest(recipe: Recipe | PretrainRecipe) -> str:
+def recipe_digest(recipe: Recipe | UnlabelledRecipe) -> str:
     """Short hash of everything in a recipe that training depends on.
 
     The codes of a pre-trained model are fitted when training is over; licences are for its card.

@@ -1,11 +1,11 @@
-"""The model card of a pre-trained upstream, and its curve: figure against hours."""
+"""Model cards of what is trained on audio alone, and their curves: figure against hours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from noisewise.recipe import PretrainRecipe
+from noisewise.recipe import DecomposeRecipe, PretrainRecipe, UnlabelledRecipe
 
 
 def model_card(recipe: PretrainRecipe, found: dict[str, Any]) -> str:
@@ -13,13 +13,31 @@ def model_card(recipe: PretrainRecipe, found: dict[str, Any]) -> str:
 
     Args:
         recipe: of the run.
-        found: see `noisewise.training.pretrain.pretrain`.
+        found: see `noisewise.training.unlabelled.train_unlabelled`.
     """
-    last = found["history"][-1] if found["history"] else {}
+    what = f"{recipe.network.architecture['model_type']} of transformers, 16 kHz, one frame every "
+    columns = ""
+    if found["history"]:
+        columns = "`loss` is that of the phase's objective on validation speakers; the other\n"
+        columns += "columns are linear probes on the mean over frames and layers.\n"
+    use = f"noisewise embed {recipe.recipe} CLIPS --out D"
+    return _card(recipe, found, f"{what}20 ms", columns, use)
+
+
+def decomposer_card(recipe: DecomposeRecipe, found: dict[str, Any]) -> str:
+    """The same of a decomposer."""
+    what = "content, rhythm, pitch and timbre, 16 kHz, a code every 128 ms"
+    columns = "`loss` is the mean squared error of the mel spectrogram on validation speakers.\n"
+    use = f"noisewise train emotion-decomposed --model.upstream.decomposer {recipe.recipe}"
+    return _card(recipe, found, what, columns, use)
+
+
+def _card(
+    recipe: UnlabelledRecipe, found: dict[str, Any], what: str, columns: str, use: str
+) -> str:
     lines = [f"# {recipe.recipe}", "", recipe.description, ""]
     lines += [
-        f"- {found['parameters']:,} parameters; {recipe.network.architecture['model_type']} of "
-        "transformers, 16 kHz, one frame every 20 ms",
+        f"- {found['parameters']:,} parameters; {what}",
         f"- trained for {found['hours_of_training']:.2f} hours on unlabelled audio:",
     ]
     lines += [
@@ -36,14 +54,11 @@ def model_card(recipe: PretrainRecipe, found: dict[str, Any]) -> str:
         f"{', '.join(_names(recipe.augment.rooms)) or 'none'}",
         f"- command: `{found['command']}`",
     ]
-    lines += ["", "## Development", "", *curve(found["history"]), ""]
-    if last:
-        lines += ["`loss` is that of the phase's objective on validation speakers; the other"]
-        lines += ["columns are linear probes on the mean over frames and layers.", ""]
+    lines += ["", "## Development", "", *curve(found["history"]), "", columns]
     lines += ["## Limits", ""]
     lines += ["Trained on hours, not thousands of hours: expect it to know the words, accents and"]
     lines += ["microphones it has heard much better than others. English only.", ""]
-    lines += ["## Use", "", "```bash", f"noisewise embed {recipe.recipe} CLIPS --out D", "```", ""]
+    lines += ["## Use", "", "```bash", use, "```", ""]
     return "\n".join(lines)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from noisewise.clip_cache import SHARED, clip_key, weights_key
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves, length_mask
 from noisewise.upstream.adapters import add_parallel
@@ -185,10 +187,31 @@ class SelfSupervisedUpstream(nn.Module):
         ):
             return self.padded(waves, hidden)
         # on CPUs one by one is as fast as any batch, and needs the least memory
-        return in_equal_lengths(self._equal, waves, at_most=1 if device.type == "cpu" else 64)
+        at_most = 1 if device.type == "cpu" else 64
+        if at_most == 1 and self._frozen(waves):
+            state = weights_key(self), torch.is_autocast_enabled("cpu")
+            run = partial(self._kept, state)
+            return in_equal_lengths(run, waves, at_most)
+        return in_equal_lengths(self._equal, waves, at_most)
 
     def _equal(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._run(self._prepared(samples, None), None)
+
+    def _frozen(self, waves: Waves) -> bool:
+        """Whether nothing learns from what is computed, so that it may be kept."""
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        return not (learns or self.training or waves.samples.requires_grad)
+
+    def _kept(self, state: Hashable, samples: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`_equal` of one clip, from memory where the same weights have heard it before."""
+
+        def make() -> tuple[tuple[Tensor, Tensor | None], int]:
+            values, codes = self._equal(samples)
+            return (values, codes), values.nbytes + (0 if codes is None else codes.nbytes)
+
+        key = ("frames", state, tuple(self.layers), self.mean, clip_key(samples))
+        values: tuple[Tensor, Tensor | None] = SHARED.get(key, make)
+        return values
 
     def batch_if_exact(self) -> None:
         """Pad on a CPU too, where that changes no frame; clips of a batch should be about equal."""

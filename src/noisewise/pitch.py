@@ -48,9 +48,9 @@ class Pitch:
 def track(samples: np.ndarray, backend: Backend = "swift") -> Pitch:
     """F0 of a clip, whatever its loudness and offset.
 
-    ``swift`` is SwiftF0 (MIT; extra ``emotion``), a small network; below about 150 Hz it takes a
-    pure tone, which no voice is, for unvoiced. ``praat`` is the autocorrelation method of
-    Boersma (1993) through Parselmouth (GPL-3; extra ``praat``), several times as fast.
+    ``swift`` is SwiftF0 (MIT; extra ``emotion``), a small network; a pure tone without any noise,
+    which no voice is, it can take for unvoiced. ``praat`` is the autocorrelation method of Boersma
+    (1993) through Parselmouth (GPL-3; extra ``praat``), several times as fast.
 
     Args:
         samples: (samples,) at 16 kHz, at least one.

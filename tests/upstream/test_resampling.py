@@ -121,6 +121,15 @@ def test_all_channels_of_a_clip_are_warped_alike_and_clips_differently():
     assert not torch.equal(warped[0], warped[1])
 
 
+def test_f0_over_voiced_is_never_mixed_with_unvoiced_frames():
+    voiced = torch.rand(1, 300, 1, generator=generator(0)) > 0.4
+    f0 = torch.where(voiced, 180.0, 0.0)
+    warped, _ = RandomResampling()(torch.cat([f0, voiced.float()], 2), torch.tensor([300]))
+    heard = warped[0, :, 1] > 0.5
+    assert 0.3 < heard.float().mean() < 0.9
+    assert torch.allclose((warped[0, :, 0] / warped[0, :, 1])[heard], torch.tensor(180.0))
+
+
 def test_evaluation_mode_changes_nothing():
     values, lengths = torch.randn(2, 50, 3), torch.tensor([50, 20])
     out = RandomResampling().eval()(values, lengths)

@@ -24,6 +24,9 @@ class RandomResampling(nn.Module):
     All channels of a clip are warped alike. The result has as many frames as the input: what a
     stretched clip has beyond them is cut off. Where its end matters, pad the input. Draws from
     torch's default generator, which training reseeds at every step.
+
+    F0 must not be mixed with the zeros of unvoiced frames: give F0 x voiced and voiced as two
+    channels. Where the second comes out above a half the frame is voiced, and their quotient is F0.
     """
 
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

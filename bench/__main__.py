@@ -21,6 +21,7 @@ TITLES = {
     "bench_small": "noisewise-small on one core",
     "bench_scoring": "Scoring speaker verification",
     "bench_enhancers": "Enhancers on one core",
+    "bench_pitch": "F0 and mel spectrogram on one core",
 }
 
 

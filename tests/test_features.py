@@ -151,6 +151,28 @@ def test_filters_are_triangles_of_unit_area(mels):
     assert np.allclose(area, 1, atol=0.01)
 
 
+@pytest.mark.parametrize(("low", "high"), [(90, 7600), (0, 4000), (300, 8000)])
+def test_filters_between_two_edges(low, high):
+    filters = mel_filterbank(24, 1024, low=low, high=high)
+    assert filters.shape == (24, 513)
+    bins = np.linspace(0, 8000, 513)
+    heard = bins[filters.any(0)]
+    assert low < heard[0] < low + 20
+    assert high - 20 < heard[-1] < high
+    peaks = hz_to_mel(bins[filters.argmax(1)])
+    assert np.allclose(np.diff(peaks), np.diff(hz_to_mel(np.array([low, high])))[0] / 25, atol=0.3)
+
+
+def test_without_edges_filters_span_everything():
+    assert np.array_equal(mel_filterbank(40, 512), mel_filterbank(40, 512, low=0, high=8000))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 4000), (4000, 4000), (5000, 90), (0, 8001)])
+def test_impossible_edges_are_named(low, high):
+    with pytest.raises(ConfigError, match=f"0 <= low < high <= 8000, got {low} to {high}"):
+        mel_filterbank(20, 512, low=low, high=high)
+
+
 @pytest.mark.parametrize(
     "options", [{"mels": 0}, {"pad_to": 0}, {"dither": -1.0}, {"mels": 200}], ids=str
 )

@@ -20,6 +20,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
     },
     "upstream": {
         "logmel": "noisewise.upstream.logmel:LogMelUpstream",
+        "pitch": "noisewise.upstream.pitch:PitchUpstream",
         "selfsupervised": "noisewise.upstream.selfsupervised:SelfSupervisedUpstream",
         "wav2vec1": "noisewise.upstream.wav2vec1:Wav2Vec1Upstream",
         "decomposed": "noisewise.upstream.decomposed:DecomposedUpstream",

@@ -16,6 +16,7 @@ from noisewise.bundle import CONFIG, load
 from noisewise.corpora.base import Corpus
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
+from noisewise.pitch import Backend
 from noisewise.shards import (
     Settings,
     What,
@@ -26,7 +27,11 @@ from noisewise.shards import (
 )
 from noisewise.unit_fit import read_units, with_units
 from noisewise.upstream.fast import cpu_runs
+from noisewise.upstream.pitch import PitchUpstream
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
+
+PITCH = "pitch"
+"""What the upstream that finds F0 is called; a folder of that name is ./pitch."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,14 @@ class Opener:
     """How a process comes by the model; picklable.
 
     Attributes:
-        model: run folder, folder of a self-supervised model, or hub id.
+        model: run folder, folder of a self-supervised model, hub id, or "pitch" for F0.
         pooling: name of the pooling behind a self-supervised model.
         layers: hidden states of a self-supervised model to average; None for all.
         precision: "auto", "32-true" or "bf16".
         device: where it runs.
         units: number of k-means units that are its codes, with their file; None for the model's
             own codes.
+        tracker: what finds F0, "swift" or "praat".
     """
 
     model: str
@@ -49,6 +55,14 @@ class Opener:
     precision: str = "auto"
     device: str = "cpu"
     units: tuple[int, Path] | None = None
+    tracker: Backend = "swift"
+
+    @property
+    def name(self) -> str:
+        """The model and what else decides about its values, but for their precision."""
+        if self.model == PITCH:
+            return f"{self.model} tracker={self.tracker}"
+        return f"{self.model} pooling={self.pooling} layers={self.layers}"
 
     def __call__(self) -> SpeechModel:
         """The model, in evaluation mode.
@@ -62,6 +76,9 @@ class Opener:
         return model
 
     def _read(self) -> SpeechModel:
+        if self.model == PITCH:
+            track = PitchUpstream(self.tracker)
+            return SpeechModel(track, PooledEmbedding(track.dim)).eval()
         folder = Path(self.model).expanduser()
         if (folder / CONFIG).is_file() and (folder / "labels.json").is_file():
             return load(folder, self.device).accelerate().model
@@ -81,7 +98,9 @@ class Opener:
             raise ConfigError(f"unknown precision {self.precision!r}; known: auto, 32-true, bf16")
         if self.precision != "auto":
             return self.precision == "bf16"
-        return "codes" not in what and (self.device != "cpu" or cpu_runs("bf16"))
+        if self.model == PITCH or "codes" in what:
+            return False
+        return self.device != "cpu" or cpu_runs("bf16")
 
 
 def embed_corpus(
@@ -116,14 +135,17 @@ def embed_corpus(
         The settings that the folder now has.
 
     Raises:
-        ConfigError: sizes below 1, another folder's settings, or Ray asked for and not installed.
+        ConfigError: sizes below 1, F0 as anything but frames, another folder's settings, or Ray
+            asked for and not installed.
         BundleError: the model or a shard cannot be read or written.
     """
     out = Path(out)
+    if opener.model == PITCH and (what != ("frames",) or units is not None):
+        raise ConfigError("F0 has frames only: neither vector, nor codes, nor units")
     if size < 1 or processes < 1:
         raise ConfigError(f"size={size} and processes={processes} must be at least 1")
     bf16 = opener.computes_in_bf16(what)
-    name = f"{opener.model} pooling={opener.pooling} layers={opener.layers} bf16={bf16}"
+    name = f"{opener.name} bf16={bf16}"
     name += f" units={units}" if units is not None else ""
     rows = corpus.rows
     settings = Settings(name, corpus_digest(rows), len(rows), what, half, size)

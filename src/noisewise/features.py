@@ -35,17 +35,34 @@ def mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return out
 
 
-def mel_filterbank(mels: int, n_fft: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Triangular filters with unit area (Slaney), shape (mels, n_fft // 2 + 1), 0 Hz to Nyquist.
+def mel_filterbank(
+    mels: int,
+    n_fft: int,
+    sample_rate: int = SAMPLE_RATE,
+    low: float = 0.0,
+    high: float | None = None,
+) -> np.ndarray:
+    """Triangular filters with unit area (Slaney), shape (mels, n_fft // 2 + 1).
+
+    Args:
+        mels: how many; their edges are evenly spaced in mel.
+        n_fft: size of the FFT.
+        sample_rate: in Hz.
+        low, high: lowest and highest edge in Hz; None for half the sampling rate.
 
     Raises:
-        ConfigError: so many mels that some filter would be empty.
+        ConfigError: so many mels that some filter would be empty, or edges out of order.
     """
-    edges = mel_to_hz(np.linspace(0, hz_to_mel(np.array(sample_rate / 2)), mels + 2))
-    bins = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    filters: np.ndarray = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    nyquist = sample_rate / 2
+    high = nyquist if high is None else high
+    if not 0 <= low < high <= nyquist:
+        raise ConfigError(f"mel filters need 0 <= low < high <= {nyquist:g}, got {low} to {high}")
+    lowest, highest = hz_to_mel(np.array([low, high]))
+    edges = mel_to_hz(np.linspace(lowest, highest, mels + 2))
+    bins = np.linspace(0, nyquist, n_fft // 2 + 1)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    filters: np.ndarray = np.maximum(0, np.minimum(rising, falling)) * 2 / (right - left)
     if not filters.any(axis=1).all():
         raise ConfigError(f"mels={mels} is too many for n_fft={n_fft}: some filters are empty")
     return filters.astype(np.float32)
@@ -106,7 +123,7 @@ class LogMel(nn.Module):
         if self.training and self.dither:
             x = x + self.dither * torch.randn_like(x)
         x = torch.cat([x[:, :1], x[:, 1:] - self.preemphasis * x[:, :-1]], dim=1)
-        x = _reflect(x, waves.lengths, self.n_fft // 2)
+        x = reflect_ends(x, waves.lengths, self.n_fft // 2)
         stft = torch.stft(
             x, self.n_fft, self.hop, window=self.window, center=False, return_complex=True
         )
@@ -130,7 +147,7 @@ class LogMel(nn.Module):
         return centred / (variance.sqrt() + 1e-5)
 
 
-def _reflect(x: Tensor, lengths: Tensor, pad: int) -> Tensor:
+def reflect_ends(x: Tensor, lengths: Tensor, pad: int) -> Tensor:
     """Mirror every clip about its own first and last sample: (batch, samples + 2 pad).
 
     Clips shorter than ``pad`` are mirrored as often as it takes; a single sample repeats.

@@ -3,8 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 import soundfile
 
+from noisewise.corpora import open_corpus
+from noisewise.corpora.base import read_row
+from noisewise.pitch import track
 from noisewise.shards import read_shards
 
 
@@ -86,3 +90,24 @@ def test_ten_thousand_rows_with_seven_broken_files(noisewise, toy_run, tmp_path)
         assert sum(name in line for line in listed) == 1, (name, listed)
     assert f"{out}: 9993 clips in 3 shards" in done.err
     assert len(read_shards(out)) == 9993
+
+
+def test_pitch(noisewise, toy_corpus, tmp_path):
+    pytest.importorskip("swift_f0")
+    out = tmp_path / "out"
+    words = ["embed", "pitch", toy_corpus, "--out", out, "--size", 60]
+    done = noisewise(*words)
+    assert done.status == 0, done.err
+    table = read_shards(out)
+    rows = {row["id"]: row for row in open_corpus(toy_corpus).rows}
+    for id_, frames in zip(table["id"][:12], table["frames"][:12], strict=True):
+        pitch = track(read_row(rows[id_]), "swift")
+        assert np.array_equal(np.array(frames)[:, 0], pitch.f0_hz)
+        assert np.array_equal(np.array(frames)[:, 1], pitch.voiced)
+    assert "vector" not in table.column_names
+    assert sum(np.array(clip)[:, 1].sum() for clip in table["frames"][:12]) > 50
+    assert "with another model" in noisewise(*words, "--tracker", "praat").refusal
+    for more in (["--what", "vector"], ["--what", "frames", "codes"], ["--units", 3]):
+        refused = noisewise("embed", "pitch", toy_corpus, "--out", tmp_path / "no", *more).refusal
+        assert "F0 has frames only" in refused
+    assert not (tmp_path / "no").exists()

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from noisewise.commands.console import progress_bar, say
 from noisewise.commands.options import corpus_options
 from noisewise.corpora import open_corpus
-from noisewise.embed_corpus import Opener, embed_corpus
+from noisewise.embed_corpus import PITCH, Opener, embed_corpus
+from noisewise.pitch import Backend
 from noisewise.shards import skipped_rows
 
 
@@ -21,6 +22,7 @@ def embed(
     pooling: str = "average",
     layers: list[int] | None = None,
     units: int | None = None,
+    tracker: Backend = "swift",
     half: bool = False,
     precision: Literal["auto", "32-true", "bf16"] = "auto",
     size: int = 512,
@@ -36,14 +38,16 @@ def embed(
     --data.options.KEY VALUE.
 
     Args:
-        model: run folder, folder of a self-supervised model in the hub's layout, or hub id.
+        model: run folder, folder of a self-supervised model in the hub's layout, hub id, or pitch.
         data: folder or manifest.
         out: folder of the shards.
-        what: vector (one a clip), frames and codes (of the model's quantiser, or --units).
+        what: vector (one a clip), frames and codes (of the model's quantiser, or --units); without
+            it vector, and of pitch frames: F0 in Hz and whether the frame is voiced.
         pooling: of a self-supervised model's frames to the vector.
         layers: hidden states of a self-supervised model to average; all without it.
         units: fit so many k-means units on the corpus (a sample of its training clips) and use
             them as codes, for models that have none.
+        tracker: what finds the F0 of pitch, swift or praat.
         half: store 16-bit values.
         precision: auto computes in bf16 where the processor has it and no codes are asked for.
         size: clips in a shard.
@@ -52,14 +56,15 @@ def embed(
         device: cpu, cuda or mps.
     """
     corpus = open_corpus(data, labels=False, **corpus_options(overrides))
-    opener = Opener(model, pooling, tuple(layers) if layers else None, precision, device)
+    chosen = tuple(layers) if layers else None
+    opener = Opener(model, pooling, chosen, precision, device, tracker=tracker)
     with progress_bar() as bar:
         task = bar.add_task("embedding", total=len(corpus.rows), note="")
         settings = embed_corpus(
             opener,
             corpus,
             out,
-            what=tuple(what or ["vector"]),
+            what=tuple(what or ["frames" if model == PITCH else "vector"]),
             units=units,
             half=half,
             size=size,

@@ -29,9 +29,12 @@ class RandomResampling(nn.Module):
     channels. Where the second comes out above a half the frame is voiced, and their quotient is F0.
     """
 
+    active = True
+    """False for codes that must stay in step with the clip, in training too."""
+
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, frames, channels), (batch,) lengths -> values of that shape, new lengths."""
-        if not self.training:
+        if not (self.training and self.active):
             return values, lengths
         positions, lengths = draw_warps(lengths, values.shape[1])
         return apply(values, positions, lengths), lengths

@@ -106,6 +106,7 @@ def transcribe(logits: Tensor, lengths: Tensor, vocabulary: Vocabulary, beam: in
 
 
 def _spelt(logits: Tensor, lengths: Tensor, beam: int) -> Iterator[Symbols]:
+    logits = logits.detach()
     scores = torch.log_softmax(logits.double(), 2) if beam else logits.float()
     for own, count in zip(scores.cpu().numpy(), lengths.tolist(), strict=True):
         yield beam_search(own[:count], beam)[0][0] if beam else greedy(own[:count])

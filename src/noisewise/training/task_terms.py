@@ -73,7 +73,7 @@ class CTCTerm(Term):
             zero_infinity=True,
         )
         few = rows[:SPELT]
-        said = transcribe(logits[few].detach(), frames[few], vocabulary)
+        said = transcribe(logits[few], frames[few], vocabulary)
         truth = [vocabulary.decode(goals[row]) for row in few]
         figures["train_cer"] = error_rate(*character_edits(truth, said))
         return (losses / sizes).mean() * share, figures

@@ -164,6 +164,55 @@ def slot_run(
     return out
 
 
+@pytest.fixture(scope="session")
+def spoken_corpus(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of the toy corpus in which three of four clips have a text: their word."""
+    path = tmp_path_factory.mktemp("spoken") / "words.jsonl"
+    lines = []
+    for number, file in enumerate(sorted(toy_corpus.rglob("*.wav"))):
+        word, speaker = file.parent.name, file.stem.split("_")[0]
+        line = {"audio_filepath": str(file), "id": f"{word}-{file.stem}", "speaker": speaker}
+        text = {} if number % 4 == 0 else {"text": f" {word.title()} . "}
+        lines.append(json.dumps({**line, "label": word, **text}))
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def spoken_settings(spoken_corpus: Path, toy_settings: dict[str, Any]) -> dict[str, Any]:
+    """Overrides by which kws-softmax learns words, what was said, and who spoke."""
+    return toy_settings | {
+        "data.root": str(spoken_corpus),
+        "model.upstream.encoder": {"name": "res8", "maps": 8, "pool": [4, 6]},
+        "model.transcriber": {"name": "ctc", "vocabulary": " aefhilmrsu"},
+        "model.upstream.mask": None,
+        "augment.noise": [],
+        "augment.shift_ms": 0,
+        "augment.speed": [1, 1],
+        "phases.0.steps": 80,
+        "phases.0.validate_every": 40,
+        "phases.0.batches": {"name": "shuffled", "batch_size": 24},
+        "phases.0.lr": 0.02,
+        "phases.0.ema": 0.9,
+        "phases.0.objective": [
+            {"name": "cross_entropy"},
+            {"name": "ctc"},
+            {"name": "speaker", "weight": 0.1},
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def spoken_run(spoken_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that answers words and writes what was said."""
+    from noisewise.recipe import load_recipe
+    from noisewise.training.run import train
+
+    out = tmp_path_factory.mktemp("spoken-run") / "spoken"
+    train(load_recipe("kws-softmax", spoken_settings), out)
+    return out
+
+
 ENHANCER = {"name": "wave_unet", "levels": 4, "step": 4, "residual": True}
 
 

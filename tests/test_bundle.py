@@ -254,3 +254,34 @@ def test_slots_keep_their_order_and_are_predicted(slot_run, slot_corpus):
             assert said.slots[slot] == (best or None)
         assert said.label == " ".join(filter(None, said.slots.values()))
     assert "- shape: fall, hum, rise" in (slot_run / "README.md").read_text()
+
+
+def test_a_transcriber_is_saved_and_loaded_with_the_rest(spoken_run, toy_corpus, tmp_path):
+    bundle = noisewise.load(spoken_run)
+    again = noisewise.load(noisewise.save(bundle, tmp_path / "copy"))
+    assert again.config.transcriber == {"name": "ctc", "vocabulary": " aefhilmrsu"}
+    files = sorted(map(str, toy_corpus.rglob("*.wav")))[::11]
+    answers = list(bundle.predict(files))
+    assert answers == list(again.predict(files))
+    assert answers == list(again.predict(files, batch=2))
+    clips = Waves.collate([audio.read(file) for file in files])
+    assert [answer.text for answer in answers] == bundle.model.hear(clips, beam=0)[1]
+    searched = [answer.text for answer in bundle.predict(files, beam=5)]
+    assert searched == bundle.model.hear(clips, beam=5)[1]
+    assert "writes what was said in: `aefhilmrsu`" in (tmp_path / "copy" / "README.md").read_text()
+
+
+def test_only_transcribers_give_texts(run, toy_corpus, tmp_path):
+    file = str(next(toy_corpus.rglob("*.wav")))
+    (tmp_path / "bad.wav").write_bytes(b"")
+    answers = noisewise.load(run).predict([file, tmp_path / "bad.wav"])
+    assert [answer.text for answer in answers] == [None, None]
+
+
+def test_a_transcriber_of_other_symbols_does_not_fit(spoken_run, tmp_path):
+    bundle = noisewise.load(spoken_run)
+    other = {"name": "ctc", "vocabulary": "ab"}
+    bundle.config = bundle.config.model_copy(update={"transcriber": other})
+    noisewise.save(bundle, tmp_path / "other")
+    with pytest.raises(BundleError, match="not a usable run folder"):
+        noisewise.load(tmp_path / "other")

@@ -10,6 +10,7 @@ from noisewise.corpora import open_corpus
 from noisewise.corpora.base import make_rows, read_row
 from noisewise.embedding import embed_rows, pick_per_class
 from noisewise.errors import AudioError
+from noisewise.types import Waves
 
 
 def louder(clip, clip_id, speaker):
@@ -71,6 +72,23 @@ def test_progress_counts_every_row_also_the_bad_ones(model, rows, tmp_path):
     nothing = embed_rows(model, mixed.select([0]))
     assert nothing.vectors.shape == (0, model.backend.dim)
     assert nothing.rows.shape == (0,)
+
+
+@pytest.mark.parametrize(("batch", "workers", "beam"), [(1, 0, 0), (4, 2, 0), (10, 0, 3)])
+def test_texts_are_those_of_the_usable_rows(spoken_run, rows, batch, workers, beam):
+    bundle = noisewise.load(spoken_run)
+    embedded = embed_rows(
+        bundle.model, rows, change=louder, batch=batch, workers=workers, beam=beam
+    )
+    clips = [np.tile(read_row(rows[int(i)]), 2) for i in embedded.rows]
+    assert len(embedded.texts) == len(embedded.rows) < 10
+    assert embedded.texts == bundle.model.hear(Waves.collate(clips), beam)[1]
+    assert any(embedded.texts)
+    assert embed_rows(bundle.model, rows.select([0])).texts is None
+
+
+def test_a_model_without_a_transcriber_gives_no_texts(model, rows):
+    assert embed_rows(model, rows.select([0]), beam=0).texts is None
 
 
 @settings(deadline=None)

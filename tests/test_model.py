@@ -9,6 +9,8 @@ from torch import nn
 
 from noisewise.backend.heads import LinearHead
 from noisewise.backend.pooled import PooledEmbedding
+from noisewise.backend.transcribers import CTCTranscriber
+from noisewise.decision.ctc import transcribe
 from noisewise.enhance.frames import FrameUNet
 from noisewise.enhance.wave_unet import WaveUNet
 from noisewise.model import SpeechModel
@@ -190,3 +192,42 @@ def test_an_enhancer_learns_from_what_comes_after_the_upstream(small_upstream, l
     assert all(p.grad is not None and p.grad.isfinite().all() for p in enhancer.parameters())
     assert any(p.grad.any() for p in enhancer.parameters())
     assert any(p.grad is not None for p in upstream.parameters()) == learns
+
+
+def test_a_transcriber_hears_the_frames_that_the_back_end_is_given(model, enhanced):
+    torch.manual_seed(2)
+    made = enhanced()
+    assert made(Waves.collate(clips(8000))).transcript is None
+    made.transcriber = CTCTranscriber(model.upstream.dim).eval()
+    waves = Waves.collate(clips(9000, 16000, 1))
+    output = made(waves)
+    assert torch.equal(output.transcript, made.transcriber(output.frames))
+    assert output.transcript.shape[:2] == output.frames.values.shape[1:3]
+    half = replace(output, transcript=output.transcript.bfloat16()).float()
+    assert half.transcript.dtype == torch.float32
+    assert "transcriber.linear.weight" in made.state_dict()
+
+
+@pytest.mark.parametrize("beam", [0, 4])
+def test_embeddings_and_texts_come_from_one_pass(model, beam):
+    torch.manual_seed(2)
+    made = SpeechModel(
+        model.upstream, model.backend, transcriber=CTCTranscriber(model.upstream.dim)
+    )
+    made.eval()
+    batch = clips(9000, 16000, 5000)
+    waves = Waves.collate(batch)
+    passes = []
+    handle = made.upstream.register_forward_hook(lambda *_: passes.append(1))
+    embedding, texts = made.hear(waves, beam)
+    assert len(passes) == 1
+    handle.remove()
+    assert not embedding.requires_grad
+    assert torch.equal(embedding, made.embed(waves))
+    output = made(waves)
+    vocabulary = made.transcriber.vocabulary
+    assert texts == transcribe(output.transcript, output.frames.lengths, vocabulary, beam)
+    assert any(texts)
+    assert [made.hear(Waves.collate([clip]), beam)[1][0] for clip in batch] == texts
+    assert made.hear(waves)[1] is None
+    assert model.hear(waves, beam)[1] is None

@@ -71,6 +71,7 @@ class Prediction:
         nearest: the most likely class even if it was rejected.
         slots: slot -> value, None for one that the clip does not speak of; of models with slots.
         score: confidence, to be compared with the model's threshold.
+        text: what was said, of models with a transcriber.
         error: why the clip could not be used, else None.
     """
 
@@ -79,6 +80,7 @@ class Prediction:
     nearest: str | None = None
     score: float | None = None
     slots: dict[str, str | None] | None = None
+    text: str | None = None
     error: str | None = None
 
 
@@ -131,12 +133,24 @@ class Bundle:
 
     def embed(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """(clips, dim) unit-length float32 embeddings of 16 kHz mono clips of any lengths."""
-        waves = Waves.collate(clips).to(self.device)
-        out: np.ndarray = self.model.eval().embed(waves).float().cpu().numpy()
-        return out
+        return self._hear(clips, None)[0]
 
-    def predict(self, sources: Iterable[audio.Source], batch: int = 16) -> Iterator[Prediction]:
-        """Answer for each audio file; an unusable one becomes an answer with its error."""
+    def _hear(
+        self, clips: Sequence[np.ndarray], beam: int | None
+    ) -> tuple[np.ndarray, list[str] | None]:
+        embedding, texts = self.model.eval().hear(Waves.collate(clips).to(self.device), beam)
+        return embedding.float().cpu().numpy(), texts
+
+    def predict(
+        self, sources: Iterable[audio.Source], batch: int = 16, beam: int = 0
+    ) -> Iterator[Prediction]:
+        """Answer for each audio file; an unusable one becomes an answer with its error.
+
+        Args:
+            sources: audio files.
+            batch: clips in a pass.
+            beam: of transcripts, see `SpeechModel.hear`.
+        """
         pending: list[tuple[Prediction, np.ndarray | None]] = []
         for source in sources:
             name = audio.describe(source)
@@ -145,20 +159,24 @@ class Bundle:
             except AudioError as error:
                 pending.append((Prediction(name, error=str(error)), None))
             if len(pending) == batch:
-                yield from self._answer(pending)
+                yield from self._answer(pending, beam)
                 pending = []
-        yield from self._answer(pending)
+        yield from self._answer(pending, beam)
 
-    def _answer(self, pending: list[tuple[Prediction, np.ndarray | None]]) -> Iterator[Prediction]:
+    def _answer(
+        self, pending: list[tuple[Prediction, np.ndarray | None]], beam: int
+    ) -> Iterator[Prediction]:
         clips = [clip for _, clip in pending if clip is not None]
         if clips:
-            answer = self.decision.answer(self.embed(clips))
+            vectors, texts = self._hear(clips, beam)
+            answer = self.decision.answer(vectors)
             usable = [prediction for prediction, clip in pending if clip is not None]
             names = self.decision.named(answer)
             said = self.decision.said(answer)
             for i, prediction in enumerate(usable):
                 prediction.nearest = names[i]
                 prediction.slots = said[i] if said else None
+                prediction.text = None if texts is None else texts[i]
                 prediction.score = round(float(answer.score[i]), 6)
                 prediction.label = prediction.nearest if answer.accepted[i] else None
         yield from (prediction for prediction, _ in pending)
@@ -204,7 +222,10 @@ def build_model(config: ModelConfig, classes: int | Mapping[str, int]) -> Speech
         enhancer = build("enhancer", config.enhancer)
     if config.frame_enhancer is not None:
         frame_enhancer = build("frame_enhancer", config.frame_enhancer, dim=upstream.dim)
-    return SpeechModel(upstream, backend, heads, enhancer, frame_enhancer)
+    transcriber = None
+    if config.transcriber is not None:
+        transcriber = build("transcriber", config.transcriber, dim=upstream.dim, layers=layers)
+    return SpeechModel(upstream, backend, heads, enhancer, frame_enhancer, transcriber)
 
 
 def save(bundle: Bundle, folder: Path | str) -> Path:
@@ -343,6 +364,9 @@ def model_card(bundle: Bundle) -> str:
         lines += [f"- {slot}: {', '.join(filter(None, v))}" for slot, v in decision.slots.items()]
     else:
         lines += [f"- classes: {', '.join(bundle.labels)}"]
+    if bundle.model.transcriber is not None:
+        vocabulary: Any = bundle.model.transcriber.vocabulary
+        lines += [f"- writes what was said in: `{vocabulary.characters.strip()}`"]
     lines += [f"- parameters: {sum(p.numel() for p in bundle.model.parameters()):,}"]
     lines += [f"- decision: {decision.name}"]
     if decision.threshold is not None:

@@ -59,6 +59,9 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "linear": "noisewise.backend.heads:LinearHead",
         "cosine": "noisewise.backend.heads:CosineHead",
     },
+    "transcriber": {
+        "ctc": "noisewise.backend.transcribers:CTCTranscriber",
+    },
     "batches": {
         "classes": "noisewise.sampling.batches:ClassBatches",
         "durations": "noisewise.sampling.batches:DurationBatches",
@@ -77,6 +80,8 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "hint": "noisewise.training.speaker_terms:HintTerm",
         "angular_prototypical": "noisewise.training.speaker_terms:AngularPrototypicalTerm",
         "margin_softmax": "noisewise.training.speaker_terms:MarginSoftmaxTerm",
+        "ctc": "noisewise.training.task_terms:CTCTerm",
+        "speaker": "noisewise.training.task_terms:SpeakerTerm",
         "masked_units": "noisewise.training.masked_terms:MaskedUnitsTerm",
         "self_distillation": "noisewise.training.masked_terms:SelfDistillationTerm",
         "contrastive": "noisewise.training.masked_terms:ContrastiveTerm",

@@ -27,11 +27,13 @@ class Embedded:
         vectors: (usable, dim) float32.
         rows: (usable,) number of the row that each vector belongs to, ascending.
         skipped: (id, reason) of every row that could not be used.
+        texts: what was said in each, where transcripts were asked for and the model makes them.
     """
 
     vectors: np.ndarray
     rows: np.ndarray
     skipped: list[tuple[str, str]]
+    texts: list[str] | None = None
 
 
 class _Clips(Dataset[Any]):
@@ -64,6 +66,7 @@ def embed_rows(
     batch: int = 32,
     workers: int = 0,
     progress: Callable[[int], None] | None = None,
+    beam: int | None = None,
 ) -> Embedded:
     """Embed corpus rows; unusable ones are listed, never fatal.
 
@@ -74,11 +77,13 @@ def embed_rows(
         batch: clips per forward pass.
         workers: processes that read and change clips (0: this one).
         progress: called with the number of rows done after each batch.
+        beam: of transcripts, from the same pass; see `SpeechModel.hear`. None for none.
     """
     device = device_of(model)
     vectors: list[np.ndarray] = []
     numbers: list[int] = []
     skipped: list[tuple[str, str]] = []
+    texts: list[str] | None = None if beam is None or model.transcriber is None else []
     loader: Iterator[list[Any]] = iter(
         DataLoader(_Clips(rows, change), batch_size=batch, num_workers=workers, collate_fn=_as_list)
     )
@@ -87,13 +92,16 @@ def embed_rows(
         skipped += [(name, reason) for _, name, clip, reason in items if clip is None]
         if usable:
             waves = Waves.collate([clip for _, clip in usable]).to(device)
-            vectors.append(model.embed(waves).float().cpu().numpy())
+            embedding, said = model.hear(waves, beam)
+            vectors.append(embedding.float().cpu().numpy())
+            if texts is not None:
+                texts += said or []
             numbers += [number for number, _ in usable]
         if progress is not None:
             progress(len(items))
     dim = int(model.backend.dim)  # type: ignore[arg-type]
     stacked = np.concatenate(vectors) if vectors else np.zeros((0, dim), np.float32)
-    return Embedded(stacked, np.array(numbers, dtype=np.int64), skipped)
+    return Embedded(stacked, np.array(numbers, dtype=np.int64), skipped, texts)
 
 
 def pick_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.ndarray:

@@ -6,10 +6,12 @@ Where a recipe has them, an enhancer changes the waves and a frame enhancer the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from noisewise.decision.ctc import transcribe
 from noisewise.types import Frames, Waves
 from noisewise.upstream.hiding import Hidden
 
@@ -24,6 +26,8 @@ class Output:
         embedding: (batch, dim), unit length but for back ends that say otherwise.
         logits: for each head its (batch, classes).
         model: that made them, for objectives that run a part of it on something else.
+        transcript: (batch, frames, symbols) logits, for as many of each clip's frames as
+            ``frames.lengths`` says; None without a transcriber.
     """
 
     waves: Waves
@@ -31,6 +35,7 @@ class Output:
     embedding: Tensor
     logits: dict[str, Tensor]
     model: SpeechModel
+    transcript: Tensor | None = None
 
     def float(self) -> Output:
         """The same in 32-bit floats."""
@@ -41,6 +46,7 @@ class Output:
             frames=self.frames.float(),
             embedding=self.embedding.float(),
             logits=logits,
+            transcript=None if self.transcript is None else self.transcript.float(),
         )
 
 
@@ -53,6 +59,8 @@ class SpeechModel(nn.Module):
         heads: module from an embedding to logits, for each task that has one.
         enhancer: module from `Waves` to `Waves` of the same lengths, before the upstream.
         frame_enhancer: module from `Frames` to `Frames` of the same lengths, after it.
+        transcriber: module from the `Frames` that the back end is given to logits (batch, frames,
+            symbols), with an attribute ``vocabulary``.
 
     Attributes:
         objectives: modules that the objectives of training add, by name; empty after it.
@@ -65,12 +73,14 @@ class SpeechModel(nn.Module):
         heads: dict[str, nn.Module] | None = None,
         enhancer: nn.Module | None = None,
         frame_enhancer: nn.Module | None = None,
+        transcriber: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.enhancer = enhancer
         self.upstream = upstream
         self.frame_enhancer = frame_enhancer
         self.backend = backend
+        self.transcriber = transcriber
         self.heads = nn.ModuleDict(heads or {})
         self.objectives = nn.ModuleDict()
 
@@ -80,7 +90,8 @@ class SpeechModel(nn.Module):
         frames = self.frames(waves, hidden)
         embedding = self.backend(frames)
         logits = {task: head(embedding) for task, head in self.heads.items()}
-        return Output(waves, frames, embedding, logits, self)
+        transcript = None if self.transcriber is None else self.transcriber(frames)
+        return Output(waves, frames, embedding, logits, self, transcript)
 
     def enhanced(self, waves: Waves) -> Waves:
         """What the upstream hears of a batch."""
@@ -100,8 +111,30 @@ class SpeechModel(nn.Module):
 
         The model must be in evaluation mode.
         """
-        embedding: Tensor = self.backend(self.frames(self.enhanced(waves)))
-        return embedding
+        return self.hear(waves)[0]
+
+    @torch.no_grad()
+    def hear(self, waves: Waves, beam: int | None = None) -> tuple[Tensor, list[str] | None]:
+        """Embeddings as `embed` gives them and, of the same frames, what was said.
+
+        Args:
+            waves: of any lengths.
+            beam: width of the transcriber's beam search, 0 for the most probable path; None for no
+                transcripts.
+
+        Returns:
+            (batch, dim) embeddings, and the text of each clip; None for no transcripts, or of a
+            model without a transcriber.
+
+        Raises:
+            ConfigError: a negative width.
+        """
+        frames = self.frames(self.enhanced(waves))
+        embedding: Tensor = self.backend(frames)
+        if self.transcriber is None or beam is None:
+            return embedding, None
+        vocabulary: Any = self.transcriber.vocabulary
+        return embedding, transcribe(self.transcriber(frames), frames.lengths, vocabulary, beam)
 
     def accelerate(self) -> None:
         """Let `embed` use the fastest tested inference of this machine, if the upstream has one.

@@ -38,13 +38,14 @@ class DataConfig(_Strict):
 
 
 class ModelConfig(_Strict):
-    """What fills the stages of the pipeline; without an enhancer, none is there."""
+    """What fills the stages of the pipeline; what is None is not there."""
 
     enhancer: Spec | None = None
     upstream: Spec
     frame_enhancer: Spec | None = None
     backend: Spec
     head: Spec | None = None
+    transcriber: Spec | None = None
 
 
 class AugmentConfig(_Strict):

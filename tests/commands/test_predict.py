@@ -23,6 +23,21 @@ def test_answers_are_json_lines_in_order(noisewise, toy_run, clips):
         assert 0 <= answer["score"] <= 1
 
 
+@pytest.mark.parametrize("options", [[], ["--beam", "4"]])
+def test_runs_with_a_transcriber_say_what_was_said(noisewise, spoken_run, clips, tmp_path, options):
+    (tmp_path / "bad.wav").write_bytes(b"")
+    done = noisewise("predict", spoken_run, *clips[:2], tmp_path / "bad.wav", *options)
+    good, other, bad = (json.loads(line) for line in done.out.splitlines())
+    assert list(good) == list(other) == ["id", "label", "nearest", "score", "text"]
+    assert set(good["text"]) <= set("aefhilmrsu ")
+    assert "text" not in bad
+
+
+def test_a_beam_needs_a_transcriber(noisewise, toy_run, spoken_run, clips):
+    assert "has no transcriber" in noisewise("predict", toy_run, clips[0], "--beam", 4).refusal
+    assert "beam must be 0" in noisewise("predict", spoken_run, clips[0], "--beam", -1).refusal
+
+
 def test_folders_are_searched(noisewise, toy_run, toy_corpus):
     done = noisewise("predict", toy_run, toy_corpus / "hum")
     answers = [json.loads(line) for line in done.out.splitlines()]

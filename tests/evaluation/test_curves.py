@@ -110,3 +110,13 @@ def test_few_and_many_snrs(make_results, snrs):
 def test_no_noise(make_results):
     assert panels([make_results(noises=[])], "accuracy") == []
     assert panels([make_results(noises=[])] * 2, "accuracy") == []
+
+
+def test_error_rates_above_1_stay_in_the_picture():
+    def top(*values):
+        rows = [Row("rain", snr, metrics={"wer": v}) for snr, v in zip((0, 5), values, strict=True)]
+        parts = panels([Results("t", rows, "a")], "wer")
+        return snr_plot(parts, "wer").axes[0].get_ylim()[1]
+
+    assert top(1.75, 0.5) > 1.75
+    assert top(1.0, 0.5) < 1.05

@@ -10,6 +10,7 @@ import torch
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import label_numbers, make_rows, read_row
 from noisewise.corpora.noisy_copy import noisy_copy
+from noisewise.errors import ConfigError
 from noisewise.noise.condition import Condition
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import Generated, Recordings
@@ -22,6 +23,7 @@ from noisewise.training.data import (
     HELD_OUT_BATCH,
     StepSampler,
     TrainingClips,
+    check_columns,
     collate,
     held_out,
     loader,
@@ -33,11 +35,11 @@ def corpus(toy_corpus):
     return open_corpus(toy_corpus)
 
 
-def clips(corpus, needs_clean=True, **options):
+def clips(corpus, needs_clean=True, columns=(), whole=(), **options):
     config = AugmentConfig(**({"shift_ms": 50, "noise_prob": 0.5} | options))
     augmenter = Augmenter(config, {"pink": Generated("pink")}, {}, 0)
     labels = label_numbers(corpus.rows, "keyword", corpus.labels["keyword"])
-    return TrainingClips(corpus.rows, labels, augmenter, needs_clean)
+    return TrainingClips(corpus.rows, labels, augmenter, needs_clean, columns, whole)
 
 
 def test_the_sampler_names_step_slot_and_row(corpus):
@@ -252,3 +254,66 @@ def test_clips_of_no_class_are_not_held_out(corpus):
     assert sum(len(batch.labels) for batch in some) == 20
     assert (torch.cat([batch.labels for batch in some]) >= 0).all()
     assert held_out(corpus.rows, 20, data.augmenter, 0, np.full(len(labels), -1)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_columns_come_with_their_clips(spoken_corpus, workers):
+    rows = open_corpus(spoken_corpus).rows
+    labels, augmenter = np.zeros(len(rows), np.int64), Augmenter(AugmentConfig(), {}, {}, 0)
+    data = TrainingClips(rows, labels, augmenter, False, ["text", "speaker"])
+    batches = ShuffledBatches(len(rows), 9, seed=0)
+    for step, batch in enumerate(loader(data, StepSampler(batches, 0, 3), workers)):
+        own = [rows[number] for number in batches.batch(step)]
+        assert batch.values == {name: [row[name] for row in own] for name in ("text", "speaker")}
+    assert any(row["text"] is None for row in rows)
+
+
+def test_values_of_unusable_clips_are_left_out_and_without_columns_there_are_none(corpus, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"")
+    good = corpus.rows[0]["audio"]["path"]
+    files = {"bad": str(tmp_path / "bad.wav"), "good": good}
+    named = [{"id": name, "audio": file, "speaker": name} for name, file in files.items()]
+    data = clips(corpus, columns=["speaker"])
+    data.rows = make_rows(named, ["keyword"])
+    assert collate([data[0, 0, 0], data[0, 1, 1]]).values == {"speaker": ["good"]}
+    assert collate([data[0, 0, 0]]).values == {"speaker": []}
+    assert collate([clips(corpus)[0, 0, 0]]).values == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, True),
+        ({"crop_s": 0.5}, True),
+        ({"crop_s": 0.6}, True),
+        ({"crop_s": 0.4}, False),
+        ({"crop_s": 0.6, "fill": True}, False),
+        ({"crop_s": 0.5, "fill": True}, True),
+    ],
+)
+def test_a_clip_that_is_cut_or_repeated_keeps_only_what_is_true_of_its_parts(corpus, options, kept):
+    columns = ["keyword", "speaker"]
+    data = clips(corpus, columns=columns, whole=["keyword"], **options)
+    row = corpus.rows[0]
+    expected = {"keyword": row["keyword"] if kept else None, "speaker": row["speaker"]}
+    assert data[0, 0, 0].values == data[1, 0, 0].values == expected
+
+
+def test_held_out_clips_have_their_columns(spoken_corpus):
+    rows = open_corpus(spoken_corpus).rows.select(range(12))
+    batches = held_out(rows, 12, Augmenter(AugmentConfig(), {}, {}, 0), 0, columns=["text"])
+    assert [text for batch in batches for text in batch.values["text"]] == rows["text"][:]
+
+
+def test_columns_that_training_clips_do_not_have(corpus):
+    check_columns(corpus.rows, [])
+    check_columns(corpus.rows, ["keyword", "speaker"])
+    message = "needs a column 'text'; the corpus has keyword"
+    with pytest.raises(ConfigError, match=message):
+        check_columns(corpus.rows, ["keyword", "text"])
+    with pytest.raises(ConfigError, match="needs a column 'audio'"):
+        check_columns(corpus.rows, ["audio"])
+    nobody = make_rows([{"id": "a", "audio": "a.wav", "text": ""}], ["text"])
+    for name in ("speaker", "text"):
+        with pytest.raises(ConfigError, match=f"needs a '{name}', and no training clip has one"):
+            check_columns(nobody, [name])

@@ -108,3 +108,10 @@ def test_silence_is_a_clip_that_no_pair_has_a_part_in():
     assert made.labels.tolist() == [0]
     assert made.places == [(7, 0)]
     assert made.skipped == [("bad", "empty file")]
+    assert made.values == {}
+
+
+def test_nothing_is_said_in_silence():
+    empty = torch.zeros(0, dtype=torch.int64)
+    made = silence(Clips(None, None, empty, [], [], {"text": [], "speaker": []}), 0)
+    assert made.values == {"text": [None], "speaker": [None]}

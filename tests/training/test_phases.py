@@ -7,7 +7,7 @@ from noisewise.bundle import build_model
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
 from noisewise.recipe import ModelConfig, load_recipe, shipped
-from noisewise.training.phases import freeze_statistics, phase_terms, trainable
+from noisewise.training.phases import columns_of, freeze_statistics, phase_terms, trainable
 from noisewise.training.run import add_objectives
 from noisewise.training.speaker_terms import MarginSoftmaxTerm
 
@@ -163,3 +163,25 @@ def test_a_model_for_hub_weights_has_the_same_names(hub_folder):
         backend = len(list(model.backend.parameters()))
         assert len(trainable(model, recipe.phases[0].train)) == 3 * 4 + 2 + backend
         assert trainable(model, recipe.phases[1].train)
+
+
+def test_terms_of_weight_zero_are_left_out_and_the_others_keep_their_names():
+    phase = load_recipe("kws-softmax").phases[0]
+    terms = [{"name": "ctc", "weight": 0}, {"name": "cross_entropy"}, {"name": "ctc"}]
+    terms.append({"name": "speaker", "weight": 0.0})
+    found = phase_terms(phase.model_copy(update={"objective": terms}))
+    assert [type(term).__name__ for term in found] == ["CrossEntropyTerm", "CTCTerm"]
+    assert [term.head for term in found] == ["classifier-1", "classifier-2"]
+    with pytest.raises(ConfigError, match="'classifier': all terms of its objective have weight 0"):
+        phase_terms(phase.model_copy(update={"objective": [terms[0], terms[3]]}))
+    wrong = [{"name": "ctc", "weight": 0, "wait": 1}, {"name": "cross_entropy"}]
+    with pytest.raises(ConfigError, match="has no option 'wait'"):
+        phase_terms(phase.model_copy(update={"objective": wrong}))
+
+
+def test_columns_are_those_that_any_term_asks_for():
+    phase = load_recipe("kws-softmax").phases[0]
+    terms = [{"name": "cross_entropy"}, {"name": "speaker"}, {"name": "ctc"}, {"name": "ctc"}]
+    made = phase_terms(phase.model_copy(update={"objective": terms}))
+    assert columns_of(made) == (["speaker", "text"], ["text"])
+    assert columns_of(made[:1]) == ([], [])

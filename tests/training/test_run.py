@@ -505,3 +505,67 @@ def test_only_combinations_of_training_are_answered_where_that_is_wanted(
         np.random.default_rng(0).normal(size=(20, bundle.model.backend.dim))
     )
     assert set(bundle.decision.named(answer)) <= set(bundle.labels)
+
+
+def test_symbols_of_another_vocabulary_are_not_taken_over(spoken_settings):
+    recipe = load_recipe("kws-softmax", spoken_settings)
+    one, same = build_model(recipe.model, 3), build_model(recipe.model, 3)
+    assert copy_weights(one, same) == len(one.state_dict())
+    recipe = load_recipe(
+        "kws-softmax", spoken_settings | {"model.transcriber.vocabulary": "abcdefghijk"}
+    )
+    other = build_model(recipe.model, 3)
+    before = {k: v.clone() for k, v in other.state_dict().items() if k.startswith("transcriber.")}
+    assert copy_weights(one, other) == len(one.state_dict()) - len(before)
+    assert all(torch.equal(other.state_dict()[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.transcriber": None}, r"set model\.transcriber in the recipe"),
+        ({"data.root": "words"}, "needs a column 'text'; the corpus has keyword"),
+    ],
+)
+def test_tasks_that_cannot_be_learnt_are_refused_at_the_start(
+    spoken_settings, toy_corpus, tmp_path, changes, message
+):
+    if "data.root" in changes:
+        changes = {"data.root": str(toy_corpus)}
+    with pytest.raises(ConfigError, match=message):
+        train(load_recipe("kws-softmax", spoken_settings | changes), tmp_path / "run")
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_a_transcriber_that_was_taught_before_is_kept(spoken_settings, spoken_run, tmp_path):
+    """Frozen, it comes through a run that teaches something else."""
+    changes = {
+        "phases.0.objective": [{"name": "cross_entropy"}],
+        "phases.0.train": ["heads"],
+        "phases.0.steps": 2,
+        "phases.0.validate_every": 2,
+    }
+    recipe = load_recipe("kws-softmax", spoken_settings | changes)
+    bundle = train(recipe, tmp_path / "run", init=spoken_run)
+    before = noisewise.load(spoken_run).model.transcriber.state_dict()
+    after = bundle.model.transcriber.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_best_weights_can_be_those_with_the_smallest_loss_of_all_tasks(
+    spoken_settings, tmp_path
+):
+    changes = {"phases.0.validate_by": "loss", "phases.0.steps": 4, "phases.0.validate_every": 2}
+    lines = []
+    train(
+        load_recipe("kws-softmax", spoken_settings | changes),
+        tmp_path / "run",
+        report=lambda phase, step, figures: lines.append(figures),
+    )
+    checks = [line for line in lines if "val_loss" in line]
+    assert len(checks) == 2
+    for line in checks:
+        parts = line["val_loss_crossentropy"] + line["val_loss_ctc"]
+        assert line["val_loss"] == pytest.approx(parts, rel=1e-4)
+        assert line["val_loss_speaker"] == 0  # nobody of validation is a training speaker
+        assert "val_speaker_accuracy" not in line

@@ -57,6 +57,7 @@ def evaluate(
     segments: int = 0,
     segment_s: float = 3.0,
     quality: int | None = None,
+    beam: int = 0,
     out: Path | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -87,6 +88,8 @@ def evaluate(
         segment_s: seconds of a crop.
         quality: clips on which what the upstream hears is measured against the clean clip, by
             SI-SDR, STOI and PESQ (default: 50 of a run with an enhancer, else 0).
+        beam: of runs with a transcriber: width of the beam search for what was said; 0 takes the
+            most probable symbol of each frame.
         out: folder of the report (default: evaluation, in the first run's folder).
         seed: of the corruption.
         device: cpu, cuda or mps.
@@ -112,6 +115,7 @@ def evaluate(
             segments=segments,
             segment_s=segment_s,
             quality=quality,
+            beam=beam,
             seed=seed,
             workers=workers,
             confidence=confidence,
@@ -144,6 +148,7 @@ def measure(
     segments: int = 0,
     segment_s: float = 3.0,
     quality: int | None = None,
+    beam: int = 0,
     seed: int = 0,
     workers: int = 0,
     confidence: float = 0.95,
@@ -153,6 +158,8 @@ def measure(
     speakers = isinstance(bundle.decision, Verification)
     if (trials is not None or segments) and not speakers:
         raise ConfigError(f"{name}: --trials and --segments are for speaker models")
+    if beam and bundle.model.transcriber is None:
+        say(f"{name}: has no transcriber, --beam changes nothing")
     if quality is None:
         quality = QUALITY if bundle.model.enhancer is not None else 0
     settings: dict[str, Any] = {
@@ -165,6 +172,7 @@ def measure(
         "confidence": confidence,
         "workers": workers,
         "quality": quality,
+        "beam": beam,
         "name": name,
     }
     with progress_bar() as bar:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from noisewise import audio
 from noisewise.bundle import load
+from noisewise.errors import ConfigError
 
 
-def predict(run: Path, clips: list[Path], *, device: str = "cpu") -> int:
+def predict(run: Path, clips: list[Path], *, beam: int = 0, device: str = "cpu") -> int:
     """Answer for audio files, one JSON line each, in order.
 
     A label of null means "none of these"; an unusable file gets an error instead of an answer,
@@ -20,16 +21,22 @@ def predict(run: Path, clips: list[Path], *, device: str = "cpu") -> int:
     Args:
         run: run folder.
         clips: audio files, or folders that are searched for them.
+        beam: width of the beam search for what was said, of a run with a transcriber; 0 takes the
+            most probable symbol of each frame.
         device: cpu, cuda or mps.
     """
     failed = 0
-    for prediction in load(run, device).accelerate().predict(_files(clips)):
+    bundle = load(run, device).accelerate()
+    if beam and bundle.model.transcriber is None:
+        raise ConfigError(f"{run}: has no transcriber, --beam is for runs with one")
+    for prediction in bundle.predict(_files(clips), beam=beam):
         failed += prediction.error is not None
         fields = asdict(prediction)
         if prediction.error is None:
             del fields["error"]
-        if prediction.slots is None:
-            del fields["slots"]
+        for name in ("slots", "text"):  # of some models only
+            if fields[name] is None:
+                del fields[name]
         print(json.dumps(fields))
     return int(failed > 0)
 

@@ -221,7 +221,8 @@ def _scale(
     low, high = float(values.min()), float(values.max())
     if info.percent:
         low, high = math.floor(low * 10 - 1e-9) / 10, math.ceil(high * 10 + 1e-9) / 10
-        low, high = max(0.0, low), min(1.0, high)
+        # of shares only error rates of transcripts can exceed 1
+        low, high = max(0.0, low), high if values.max() > 1 else min(1.0, high)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g} %"))
     room = 0.02 * (high - low) or 0.02
     ax.set_ylim(low - room, high + room)

@@ -24,6 +24,7 @@ from noisewise.enhanced import enhanced_clips
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
+from noisewise.evaluation.transcripts import references, with_words
 from noisewise.metrics.classification import accuracy, confusion, macro_f1
 from noisewise.metrics.detection import det_points
 from noisewise.metrics.intervals import bootstrap, wilson
@@ -102,6 +103,7 @@ def evaluate(
     confidence: float = 0.95,
     workers: int = 0,
     quality: int = 0,
+    beam: int = 0,
     name: str = "run",
     progress: Callable[[str, int], None] | None = None,
 ) -> Results:
@@ -125,6 +127,7 @@ def evaluate(
         quality: clips on which what the upstream hears is measured against the clean clip, see
             `noisewise.evaluation.quality.with_quality`; STOI and PESQ need the extra
             ``enhancement``.
+        beam: of transcripts, see `SpeechModel.hear`.
         name: how reports call the run.
         progress: called with the condition's name and the clips done in it.
 
@@ -135,6 +138,7 @@ def evaluate(
     listened = some_clips(test.rows, bundle.task, quality, seed)
     truth = label_numbers(test.rows, bundle.task, bundle.labels)
     slots = slot_truth(bundle, test.rows)
+    said = references(bundle.model, test.rows)
     measured = []
     for condition in conditions:
         change = None if condition.clean else InCondition(corruptor, condition)
@@ -144,6 +148,7 @@ def evaluate(
             change=change,
             workers=workers,
             progress=None if progress is None else step_of(progress, condition.name),
+            beam=beam if any(said) else None,
         )
         answer = bundle.decision.answer(embedded.vectors)
         own = None if slots is None else slots[embedded.rows]
@@ -166,10 +171,20 @@ def evaluate(
             clips=len(test.rows),
             speakers=len(set(test.rows["speaker"][:]) - {None}),
             excluded_seen=test.excluded,
+            transcripts=sum(map(bool, said)),
         ),
         confidence=confidence,
         rows=with_quality(
-            [m.row(bundle, truth, confidence, seed) for m in measured],
+            [
+                with_words(
+                    m.row(bundle, truth, confidence, seed),
+                    m.embedded,
+                    said,
+                    seed=seed,
+                    confidence=confidence,
+                )
+                for m in measured
+            ],
             bundle.model,
             listened,
             corruptor,

@@ -74,7 +74,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Data:
-    """What was evaluated on; ``excluded_seen`` counts clips left out as seen in training."""
+    """What was evaluated on.
+
+    ``excluded_seen`` counts clips left out as seen in training, ``transcripts`` those on which what
+    was heard is compared with what was said.
+    """
 
     corpus: str = ""
     root_name: str = ""
@@ -83,6 +87,7 @@ class Data:
     clips: int = 0
     speakers: int = 0
     excluded_seen: int = 0
+    transcripts: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, step_of, thinned
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
+from noisewise.evaluation.transcripts import references, with_words
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import Detection, eer, false_accept, false_reject
 from noisewise.metrics.speaker_intervals import eer_interval
@@ -125,6 +126,7 @@ def evaluate_trials(
     confidence: float = 0.95,
     workers: int = 0,
     quality: int = 0,
+    beam: int = 0,
     name: str = "run",
     progress: Callable[[str, int], None] | None = None,
     segments: int = 0,
@@ -139,7 +141,7 @@ def evaluate_trials(
             (``eer_segments``) and from crops and whole clips (``eer_full``) are measured too, see
             `noisewise.scoring`.
         segment_s: seconds of each.
-        noise, snr, rir, codec, level, seed, confidence, workers, quality, name, progress: see
+        noise, snr, rir, codec, level, seed, confidence, workers, quality, beam, name, progress: see
             `noisewise.evaluation.grid.evaluate`.
 
     Returns:
@@ -159,6 +161,7 @@ def evaluate_trials(
     test, rows = given.test, given.test.rows
     corruptor, conditions = open_conditions(rows, noise, snr, rir, codec, level, seed)
     listened = some_clips(rows, bundle.task, quality, seed)
+    said = references(bundle.model, rows)
     people = sorted(set(rows["speaker"][:]))
     number = {speaker: i for i, speaker in enumerate(people)}
     speaker_of = {
@@ -174,7 +177,7 @@ def evaluate_trials(
             workers=workers,
             progress=None if progress is None else step_of(progress, condition.name),
         )
-        embedded = embed(change=change)
+        embedded = embed(change=change, beam=beam if any(said) else None)
         crops = [Segment(change, i, segments, segment_s) for i in range(segments)]
         cropped = [embed(change=crop).vectors for crop in crops]
         place = {given.trials.names[int(row)]: i for i, row in enumerate(embedded.rows)}
@@ -201,7 +204,7 @@ def evaluate_trials(
             row.metrics["eer_segments"] = eer(*trials.split(score_segments(trials, parts)))
             full = score_full(trials, embedded.vectors[chosen], parts)
             row.metrics["eer_full"] = eer(*trials.split(full))
-        made.append(row)
+        made.append(with_words(row, embedded, said, seed=seed, confidence=confidence))
         skipped += [Skipped(i, why, condition.name) for i, why in embedded.skipped]
         det[condition.name] = thinned(found.false_accepts, found.false_rejects)
         scored.append(Scored(condition, trials, raw))
@@ -218,6 +221,7 @@ def evaluate_trials(
             clips=len(rows),
             speakers=len(people),
             excluded_seen=test.excluded,
+            transcripts=sum(map(bool, said)),
         ),
         confidence=confidence,
         rows=with_quality(

@@ -38,6 +38,8 @@ METRICS = {
     "eer": Metric("Equal error rate", higher=False),
     "eer_segments": Metric("Equal error rate of crops", higher=False),
     "eer_full": Metric("Equal error rate of crops and whole clips", higher=False),
+    "wer": Metric("Word error rate", higher=False),
+    "cer": Metric("Character error rate", higher=False),
     "far": Metric("False accepts", higher=False),
     "frr": Metric("False rejects", higher=False),
     "min_dcf": Metric("Minimum detection cost", percent=False, higher=False),

@@ -61,6 +61,13 @@ class Augmenter:
         corruptor = self.corruptor
         return Augmenter(config, corruptor.noises, corruptor.rooms, self.seed)
 
+    def keeps_whole(self, samples: int) -> bool:
+        """Whether all of a clip of so many samples is heard, and once (but for a shift)."""
+        if self.config.crop_s is None:
+            return True
+        spare = round(SAMPLE_RATE * self.config.crop_s) - samples
+        return spare == 0 if self.config.fill else spare >= 0
+
     def __call__(
         self, clip: np.ndarray, speaker: str | None, *keys: Key, corrupt: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import datasets
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from noisewise.corpora.base import read_clean, read_row
-from noisewise.errors import AudioError
+from noisewise.corpora.base import FIXED_COLUMNS, read_clean, read_row
+from noisewise.errors import AudioError, ConfigError
 from noisewise.machine import memory_share
 from noisewise.seeding import rng
 from noisewise.training.augment import Augmenter
@@ -22,6 +22,9 @@ HELD_BYTES = memory_share(32)
 """How much decoded audio each process keeps, so that small corpora are decoded once."""
 
 HELD_OUT_BATCH = 16
+
+Values = dict[str, list[str | None]]
+"""Label column -> what each clip has in it, None for nothing."""
 
 Place = tuple[int, int, int]
 """Step, place in the batch, row number: what a worker needs to make one item."""
@@ -50,6 +53,7 @@ class Clips:
         labels: (usable,) int64.
         places: step and place in the batch of each usable clip.
         skipped: (id, reason) of the others.
+        values: what each usable clip has in the columns that were asked for.
     """
 
     noisy: Waves | None
@@ -57,6 +61,7 @@ class Clips:
     labels: torch.Tensor
     places: list[tuple[int, int]]
     skipped: list[tuple[str, str]]
+    values: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,18 @@ class Item:
     place: tuple[int, int]
     name: str
     reason: str = ""
+    values: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A decoded row: clip (or what is wrong with it), what it was before noise, speaker and id."""
+    """A decoded row: clip (or what is wrong with it), what it was before noise, and its columns."""
 
     clip: np.ndarray | AudioError
     clean: np.ndarray | None
     speaker: str | None
     name: str
+    values: dict[str, str | None]
 
 
 class TrainingClips(Dataset[Any]):
@@ -90,6 +97,9 @@ class TrainingClips(Dataset[Any]):
         augmenter: random changes.
         needs_clean: whether to keep the clip as it was before noise: that of the corpus, where it
             has one, as for copies that ``noisewise corrupt --clean`` made.
+        columns: label columns that come with each clip.
+        whole: those of them that speak of the whole clip, as a transcript does: there is nothing in
+            them where the augmenter cuts or repeats it.
     """
 
     def __init__(
@@ -98,9 +108,12 @@ class TrainingClips(Dataset[Any]):
         labels: np.ndarray,
         augmenter: Augmenter,
         needs_clean: bool,
+        columns: Sequence[str] = (),
+        whole: Collection[str] = (),
     ) -> None:
         self.rows, self.labels = rows, labels
         self.augmenter, self.needs_clean = augmenter, needs_clean
+        self.columns, self.whole = columns, whole
         self._held: dict[int, _Read] = {}
         self._free = HELD_BYTES
 
@@ -109,9 +122,14 @@ class TrainingClips(Dataset[Any]):
         step, slot, number = place
         read = self._row(number)
         keys = (step, slot, read.name)
-        item = Item(None, None, int(self.labels[number]), (step, slot), read.name)
+        item = Item(
+            None, None, int(self.labels[number]), (step, slot), read.name, values=read.values
+        )
         if isinstance(read.clip, AudioError):
             return replace(item, reason=str(read.clip))
+        if not self.augmenter.keeps_whole(len(read.clip)):
+            cut = {name: None if name in self.whole else v for name, v in read.values.items()}
+            item = replace(item, values=cut)
         try:
             first = self.augmenter.config.clean_first and slot % 2 == 0
             noisy, clean = self.augmenter(read.clip, read.speaker, *keys, corrupt=not first)
@@ -133,7 +151,8 @@ class TrainingClips(Dataset[Any]):
             clean = read_clean(row, clip) if self.needs_clean else None
         except AudioError as error:
             clip = error
-        held = _Read(clip, clean, row["speaker"], str(row["id"]))
+        values = {column: row[column] for column in self.columns}
+        held = _Read(clip, clean, row["speaker"], str(row["id"]), values)
         size = sum(part.nbytes for part in (clip, clean) if isinstance(part, np.ndarray))
         if size <= self._free:
             self._held[number], self._free = held, self._free - size
@@ -174,11 +193,32 @@ def collate(items: Sequence[Item]) -> Clips:
     places = [item.place for item in usable]
     noisy = [item.noisy for item in usable if item.noisy is not None]
     clean = [item.clean for item in usable if item.clean is not None]
-    if not usable:
-        return Clips(None, None, labels, places, skipped)
+    columns = items[0].values if items else {}
+    values = {column: [item.values[column] for item in usable] for column in columns}
     return Clips(
-        Waves.collate(noisy), Waves.collate(clean) if clean else None, labels, places, skipped
+        Waves.collate(noisy) if noisy else None,
+        Waves.collate(clean) if clean else None,
+        labels,
+        places,
+        skipped,
+        values,
     )
+
+
+def check_columns(rows: datasets.Dataset, columns: Sequence[str]) -> None:
+    """Refuse label columns that the training clips do not have.
+
+    Raises:
+        ConfigError: names the column, and those that the corpus has.
+    """
+    labels = [name for name in rows.column_names if name not in FIXED_COLUMNS]
+    for column in columns:
+        if column not in (*labels, "speaker"):
+            raise ConfigError(
+                f"the objective needs a column {column!r}; the corpus has {', '.join(labels)}"
+            )
+        if not any(rows[column][:]):
+            raise ConfigError(f"the objective needs a {column!r}, and no training clip has one")
 
 
 def loader(clips: TrainingClips, sampler: StepSampler, workers: int) -> DataLoader[Clips]:
@@ -198,6 +238,8 @@ def held_out(
     augmenter: Augmenter,
     seed: int,
     labels: np.ndarray | None = None,
+    columns: Sequence[str] = (),
+    whole: Collection[str] = (),
 ) -> list[Clips]:
     """Validation clips in batches, augmented like training clips, the same at every validation.
 
@@ -207,11 +249,12 @@ def held_out(
         augmenter: of the training clips.
         seed: of the run.
         labels: (rows,) int64 class of each row; rows with -1 are left out.
+        columns, whole: see `TrainingClips`.
     """
     labels = np.zeros(len(rows), np.int64) if labels is None else labels
     order = rng(seed, "held out").permutation(len(rows))
     chosen = np.sort(order[labels[order] >= 0][:most])
-    clips = TrainingClips(rows, labels, augmenter, needs_clean=True)
+    clips = TrainingClips(rows, labels, augmenter, True, columns, whole)
     return [
         collate([clips[-1, int(row), int(row)] for row in chosen[start : start + HELD_OUT_BATCH]])
         for start in range(0, len(chosen), HELD_OUT_BATCH)

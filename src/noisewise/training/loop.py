@@ -39,7 +39,7 @@ from noisewise.training.log import CsvLog
 from noisewise.training.novograd import learning_rate
 from noisewise.training.objective import Batch, Term
 from noisewise.training.passes import Forward, Pass, Sealed, silence
-from noisewise.training.phases import freeze_statistics, phase_terms, trainable
+from noisewise.training.phases import columns_of, freeze_statistics, phase_terms, trainable
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
@@ -66,6 +66,7 @@ class Material:
             which then is exp(-loss).
         durations: (rows,) seconds, for batches that go by them.
         slots: slot -> the place of its value in each class, where classes are combinations.
+        speakers: of the training clips, for terms about them.
     """
 
     rows: datasets.Dataset
@@ -79,6 +80,7 @@ class Material:
     held_out: Sequence[Clips] = ()
     durations: np.ndarray | None = None
     slots: Mapping[str, Sequence[int]] | None = None
+    speakers: Sequence[str] = ()
 
 
 class Loop:
@@ -158,7 +160,11 @@ class Loop:
         phase, progress = self.recipe.phases[number], self.progress
         counts = np.bincount(self.material.labels, minlength=len(self.material.names))
         self.terms = terms = phase_terms(
-            phase, self.material.names, counts.tolist(), self.material.slots
+            phase,
+            self.material.names,
+            counts.tolist(),
+            self.material.slots,
+            self.material.speakers,
         )
         parameters = trainable(self.model, phase.train)
         optimizer = build("optimizer", phase.optimizer, params=parameters)
@@ -176,6 +182,7 @@ class Loop:
             self.material.labels,
             self.material.augmenter.changed(phase.augment),
             any(term.needs_clean for term in terms),
+            *columns_of(terms),
         )
         seed = derive(self.recipe.seed, "phase", number) % 2**31
         words = [self.material.names[label] for label in self.material.labels]
@@ -285,6 +292,7 @@ class Loop:
             clips.labels.to(device),
             generator,
             clips.places,
+            values=clips.values,
         )
         loss: tuple[Tensor, dict[str, float]] = module(Sealed(batch), self.terms, self.teacher)
         return loss
@@ -334,7 +342,12 @@ class Loop:
             weights.append(len(clips.noisy))
         if not rows:
             return {}
-        return {k: float(np.average([row[k] for row in rows], weights=weights)) for k in rows[0]}
+        figures: dict[str, float] = {}
+        for name in dict.fromkeys(name for row in rows for name in row):
+            own = [(row[name], w) for row, w in zip(rows, weights, strict=True) if name in row]
+            values, shares = zip(*own, strict=True)  # some figures are not of every batch
+            figures[name] = float(np.average(values, weights=shares))
+        return figures
 
     def _save(self, optimizer: Any) -> None:
         if not self.fabric.is_global_zero:

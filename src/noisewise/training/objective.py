@@ -28,6 +28,7 @@ class Batch:
         generator: for everything random in this step's terms.
         keys: what each clip's own draws depend on, besides the seed.
         half: whether the model runs under bf16 autocast, so that a teacher may too.
+        values: what each clip has in the label columns that terms ask for, None for nothing.
     """
 
     noisy: Waves
@@ -36,6 +37,7 @@ class Batch:
     generator: torch.Generator
     keys: Sequence[tuple[Key, ...]] = ()
     half: bool = False
+    values: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     _taught: dict[Any, Any] = field(default_factory=dict)
 
     def taught(self, teacher: Callable[[Waves], Any]) -> Any:
@@ -64,6 +66,12 @@ class Term(ABC):
     """Whether clean clips must be as loud as they are in the noisy ones."""
     needs_origin = False
     """Whether the teacher is the model as training found it."""
+    needs_transcriber = False
+    """Whether the term is about the model's transcripts."""
+    needs_columns: Sequence[str] = ()
+    """Label columns that the term wants to see in `Batch.values`."""
+    whole_columns: Sequence[str] = ()
+    """Those of them that say nothing about a part of a clip."""
     head = ""
     """Name of the term among those of all phases, and of what it adds to the model."""
     shared: str | None = None

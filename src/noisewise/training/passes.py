@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from noisewise.recipe import PhaseConfig
-from noisewise.training.data import Clips
+from noisewise.training.data import Clips, Values
 from noisewise.training.objective import Batch, Term, total_loss
 from noisewise.types import SAMPLE_RATE, Waves
 
@@ -54,4 +54,7 @@ def silence(clips: Clips, step: int) -> Clips:
     """A second of nothing, in place of a batch without a usable clip."""
     waves = Waves.collate([np.zeros(SAMPLE_RATE, np.float32)])
     label = torch.zeros(1, dtype=torch.int64)
-    return replace(clips, noisy=waves, clean=waves, labels=label, places=[(step, 0)])
+    nothing: Values = {column: [None] for column in clips.values}
+    return replace(
+        clips, noisy=waves, clean=waves, labels=label, places=[(step, 0)], values=nothing
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -19,21 +19,42 @@ def phase_terms(
     names: Sequence[str] = (),
     counts: Sequence[int] = (),
     slots: Mapping[str, Sequence[int]] | None = None,
+    speakers: Sequence[str] = (),
+    dim: int = 0,
 ) -> list[Term]:
     """The terms of a phase; what one adds to the model is named after both, or by `Term.shared`.
+
+    Terms of weight 0 are left out: nothing of them is computed, or added to the model.
 
     Args:
         phase: of the recipe.
         names: class names.
         counts: training clips of each class.
         slots: slot -> the place of its value in each class, where classes are combinations.
+        speakers: of the training clips.
+        dim: size of the embedding, for what terms add to the model.
+
+    Raises:
+        ConfigError: no term has a weight.
     """
     terms: list[Term] = []
     for place, spec in enumerate(phase.objective):
-        term = build("term", spec, names=names, counts=counts, slots=slots)
+        given = {"names": names, "counts": counts, "slots": slots, "speakers": speakers}
+        term = build("term", spec, **given, dim=dim)
         term.head = term.shared or f"{phase.name}-{place}"
-        terms.append(term)
+        if term.weight:
+            terms.append(term)
+    if not terms:
+        raise ConfigError(f"phase {phase.name!r}: all terms of its objective have weight 0")
     return terms
+
+
+def columns_of(terms: Iterable[Term]) -> tuple[list[str], list[str]]:
+    """Label columns that terms ask for, and those that say nothing about a part of a clip."""
+    made = list(terms)
+    columns = dict.fromkeys(name for term in made for name in term.needs_columns)
+    whole = dict.fromkeys(name for term in made for name in term.whole_columns)
+    return list(columns), list(whole)
 
 
 def trainable(model: nn.Module, patterns: list[str]) -> list[torch.nn.Parameter]:

@@ -24,12 +24,12 @@ from noisewise.noise.sources import NoiseSource, Rooms
 from noisewise.recipe import AugmentConfig, PhaseConfig, Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
-from noisewise.training.data import Clips, held_out
+from noisewise.training.data import Clips, check_columns, held_out
 from noisewise.training.decide import decide
 from noisewise.training.log import make_loggers
 from noisewise.training.loop import CHECKPOINT, Loop, Material, Report
-from noisewise.training.objective import Batch
-from noisewise.training.phases import phase_terms
+from noisewise.training.objective import Batch, Term
+from noisewise.training.phases import columns_of, phase_terms
 from noisewise.training.precision import pick_precision
 from noisewise.training.selection import Selector
 from noisewise.training.speaker_selection import SpeakerSelector
@@ -116,14 +116,18 @@ def train(
                 f"phase {phase.name!r}: its goal is the clip before noise, as loud as it is in the "
                 "noise: set augment.gain_db to [0, 0]"
             )
+    terms = [term for phase in recipe.phases for term in phase_terms(phase)]
+    check_columns(parts.train, columns_of(terms)[0])
     start = load(init) if init is not None else None
+    recipe = with_taught_transcriber(recipe, terms, start, say)
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
     model = build_model(recipe.model, parts.classes)
     with_init = copy_weights(start.model, model) if start is not None else 0
     if with_init:
         say(f"starting from {init}: {with_init} tensors taken over")
     out.mkdir(parents=True, exist_ok=True)
-    add_objectives(model, recipe, labels)
+    speakers = sorted(set(parts.train[SPEAKER][:]) - {None})
+    add_objectives(model, recipe, labels, speakers)
     selector = make_selector(recipe, parts, augmenter.corruptor.noises, workers)
 
     def origin() -> SpeechModel:
@@ -141,8 +145,9 @@ def train(
         (lambda number, model: start.model) if start is not None else None,
         origin,
         MaskedInput(recipe.seed),
-        _held_out(recipe, parts, augmenter),
+        _held_out(recipe, parts, augmenter, terms),
         slots=None if parts.slots is None else parts.slots.columns,
+        speakers=speakers,
     )
     reports = with_loggers(report, make_loggers(list(loggers), out))
     if (out / CHECKPOINT).is_file():
@@ -198,13 +203,40 @@ def train(
     return bundle
 
 
-def _held_out(recipe: Recipe, parts: Splits, augmenter: Augmenter) -> list[Clips]:
+def with_taught_transcriber(
+    recipe: Recipe, terms: Sequence[Term], start: Bundle | None, say: Say
+) -> Recipe:
+    """The recipe, without a transcriber that nothing has trained or will: it would write noise.
+
+    Args:
+        recipe: of the run.
+        terms: of all phases.
+        start: run that training starts from.
+        say: is told if there is none.
+
+    Raises:
+        ConfigError: a term is about transcripts, and there is no transcriber.
+    """
+    taught = start is not None and start.model.transcriber is not None
+    needed = any(term.needs_transcriber for term in terms)
+    if needed and recipe.model.transcriber is None:
+        raise ConfigError("the objective is about transcripts: set model.transcriber in the recipe")
+    if recipe.model.transcriber is None or taught or needed:
+        return recipe
+    say("no term of the objective trains the transcriber: the model gets none")
+    model = recipe.model.model_copy(update={"transcriber": None})
+    return recipe.model_copy(update={"model": model})
+
+
+def _held_out(
+    recipe: Recipe, parts: Splits, augmenter: Augmenter, terms: Sequence[Term]
+) -> list[Clips]:
     """Validation clips for phases that are judged by their loss."""
     if all(phase.validate_by == "answers" for phase in recipe.phases):
         return []
     labels = label_numbers(parts.validation, recipe.task, parts.labels)
     clips = recipe.selection.clips
-    return held_out(parts.validation, clips, augmenter, recipe.seed, labels)
+    return held_out(parts.validation, clips, augmenter, recipe.seed, labels, *columns_of(terms))
 
 
 def silent(line: str) -> None:
@@ -238,14 +270,24 @@ class MaskedInput:
         return module(batch.noisy, hidden.to(batch.labels.device))
 
 
-def add_objectives(model: SpeechModel, recipe: Recipe, labels: list[str]) -> None:
+def add_objectives(
+    model: SpeechModel, recipe: Recipe, labels: list[str], speakers: Sequence[str] = ()
+) -> None:
     """Add what the objectives of all phases train besides the model.
+
+    Args:
+        model: that is trained.
+        recipe: of the run.
+        labels: class names.
+        speakers: of the training clips.
 
     Raises:
         ConfigError: terms share what they add, and differ in its shape.
     """
     for phase in recipe.phases:
-        for term in phase_terms(phase, labels, [1] * len(labels)):
+        counts = [1] * len(labels)
+        dim = getattr(model.backend, "dim", 0)
+        for term in phase_terms(phase, labels, counts, speakers=speakers, dim=dim):
             made = term.module(model.upstream, phase.teacher)
             if made is None:
                 continue
@@ -354,19 +396,22 @@ def open_sources(
 def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
     """Copy every tensor of equal name and shape; returns how many.
 
-    Back ends of two kinds have names in common, but not what is behind them: nothing is copied.
+    Back ends of two kinds have names in common, but not what is behind them: nothing is copied. Nor
+    are symbols of one vocabulary to another.
 
     Raises:
         ConfigError: none fits, so the two models have nothing in common.
     """
     theirs, ours = source.state_dict(), target.state_dict()
     same = type(source.backend) is type(target.backend)
+    spelt = [getattr(m.transcriber, "vocabulary", None) for m in (source, target)]
     shared = {
         name: value
         for name, value in theirs.items()
         if name in ours
         and ours[name].shape == value.shape
         and (same or not name.startswith("backend."))
+        and (spelt[0] == spelt[1] or not name.startswith("transcriber."))
     }
     if not shared:
         raise ConfigError("--init: no tensor of that run fits the recipe's model")

@@ -160,7 +160,7 @@ class MarginSoftmaxTerm(Term):
         weights = self.class_weights
         loss = margin_softmax(cosines, batch.labels, *self.options, class_weights=weights)
         if weights is not None:
-            loss = loss * _against_all(weights.to(cosines)[batch.labels])
+            loss = loss * against_all(weights.to(cosines)[batch.labels])
         right = (cosines.argmax(1) == batch.labels).float().mean()
         return loss, {"train_accuracy": float(right)}
 
@@ -178,13 +178,16 @@ def pairs(places: Sequence[tuple[Any, ...]]) -> tuple[list[int], list[int]]:
     return [row[slot] for slot in whole], [row[slot + 1] for slot in whole]
 
 
-def _against_all(weights: Tensor) -> Tensor | float:
-    """Mean weight of this process' clips, divided by that of all processes' clips."""
+def against_all(weights: Tensor) -> Tensor | float:
+    """Mean of this process' (clips,) weights, divided by that of all processes' clips.
+
+    All processes must ask at a time. With it, a weighted mean of each becomes their joint one.
+    """
     if alone():
         return 1.0
     sums = torch.stack([weights.sum(), weights.new_tensor(len(weights))])
     distributed.all_reduce(sums)
-    return weights.mean() * sums[1] / sums[0]
+    return weights.mean() * sums[1] / sums[0].clamp(min=1e-12)
 
 
 def _fewest(count: int, device: torch.device) -> int:

@@ -210,22 +210,24 @@ def build_model(config: ModelConfig, classes: int | Mapping[str, int]) -> Speech
         ConfigError: an unknown component or option.
     """
     upstream = build("upstream", config.upstream)
-    layers = getattr(upstream, "depth", 1)
-    backend = build("backend", config.backend, dim=upstream.dim, layers=layers)
+    dim, layers = upstream.dim, getattr(upstream, "depth", 1)
+    enhancer = frame_enhancer = trunk = transcriber = None
+    if config.enhancer is not None:
+        enhancer = build("enhancer", config.enhancer)
+    if config.frame_enhancer is not None:
+        frame_enhancer = build("frame_enhancer", config.frame_enhancer, dim=dim)
+    if config.trunk is not None:
+        trunk = build("trunk", config.trunk, dim=dim)
+        dim, layers = trunk.dim, 1
+    backend = build("backend", config.backend, dim=dim, layers=layers)
     heads = {}
     if config.head is not None:
         sizes = {"label": classes} if isinstance(classes, int) else classes
         for name, size in sizes.items():
             heads[name] = build("head", config.head, dim=backend.dim, classes=size)
-    enhancer = frame_enhancer = None
-    if config.enhancer is not None:
-        enhancer = build("enhancer", config.enhancer)
-    if config.frame_enhancer is not None:
-        frame_enhancer = build("frame_enhancer", config.frame_enhancer, dim=upstream.dim)
-    transcriber = None
     if config.transcriber is not None:
-        transcriber = build("transcriber", config.transcriber, dim=upstream.dim, layers=layers)
-    return SpeechModel(upstream, backend, heads, enhancer, frame_enhancer, transcriber)
+        transcriber = build("transcriber", config.transcriber, dim=dim, layers=layers)
+    return SpeechModel(upstream, backend, heads, enhancer, frame_enhancer, transcriber, trunk)
 
 
 def save(bundle: Bundle, folder: Path | str) -> Path:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from noisewise.machine import memory_share
 
-
 KEYS = 1_000_000
 """Clips that were met once are remembered by their keys, so many of them."""
 

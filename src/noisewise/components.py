@@ -32,6 +32,9 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "frame_cnn": "noisewise.enhance.frames:FrameCNN",
         "frame_unet": "noisewise.enhance.frames:FrameUNet",
     },
+    "trunk": {
+        "tcn": "noisewise.backend.trunk:TCNTrunk",
+    },
     "backend": {
         "pooled": "noisewise.backend.pooled:PooledEmbedding",
         "layer_statistics": "noisewise.backend.layer_statistics:LayerStatistics",

@@ -118,8 +118,8 @@ def group_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         out: Tensor = norm(x)
         return out
-    groups = x.unflatten(1, (norm.num_groups, -1))
-    mean = own_mean(x, mask).unflatten(1, (norm.num_groups, -1)).mean(2, keepdim=True)
+    groups = x.reshape(len(x), norm.num_groups, -1, x.shape[2])
+    mean = own_mean(x, mask).reshape(len(x), norm.num_groups, -1, 1).mean(2, keepdim=True)
     centred = zero_outside(wide(groups) - mean, mask)
     size = _own_count(x, mask)[..., None] * groups.shape[2]
     variance = centred.square().sum((2, 3), keepdim=True) / size

@@ -22,7 +22,7 @@ class Output:
 
     Attributes:
         waves: what the upstream heard.
-        frames: what the back end was given.
+        frames: what the upstream gave, enhanced where there is a frame enhancer.
         embedding: (batch, dim), unit length but for back ends that say otherwise.
         logits: for each head its (batch, classes).
         model: that made them, for objectives that run a part of it on something else.
@@ -59,6 +59,8 @@ class SpeechModel(nn.Module):
         heads: module from an embedding to logits, for each task that has one.
         enhancer: module from `Waves` to `Waves` of the same lengths, before the upstream.
         frame_enhancer: module from `Frames` to `Frames` of the same lengths, after it.
+        trunk: module from those frames to `Frames` of the same lengths and another size, which
+            the back end and the transcriber share.
         transcriber: module from the `Frames` that the back end is given to logits (batch, frames,
             symbols), with an attribute ``vocabulary``.
 
@@ -74,11 +76,13 @@ class SpeechModel(nn.Module):
         enhancer: nn.Module | None = None,
         frame_enhancer: nn.Module | None = None,
         transcriber: nn.Module | None = None,
+        trunk: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.enhancer = enhancer
         self.upstream = upstream
         self.frame_enhancer = frame_enhancer
+        self.trunk = trunk
         self.backend = backend
         self.transcriber = transcriber
         self.heads = nn.ModuleDict(heads or {})
@@ -88,9 +92,10 @@ class SpeechModel(nn.Module):
         """Run the whole pipeline on a batch, parts of it hidden from the upstream's blocks."""
         waves = self.enhanced(waves)
         frames = self.frames(waves, hidden)
-        embedding = self.backend(frames)
+        shared = self.shared(frames)
+        embedding = self.backend(shared)
         logits = {task: head(embedding) for task, head in self.heads.items()}
-        transcript = None if self.transcriber is None else self.transcriber(frames)
+        transcript = None if self.transcriber is None else self.transcriber(shared)
         return Output(waves, frames, embedding, logits, self, transcript)
 
     def enhanced(self, waves: Waves) -> Waves:
@@ -101,9 +106,16 @@ class SpeechModel(nn.Module):
         return out
 
     def frames(self, waves: Waves, hidden: Hidden | None = None) -> Frames:
-        """What the back end is given of a batch that is enhanced already."""
+        """What the upstream makes of a batch that is enhanced already, and the frame enhancer."""
         frames: Frames = self.upstream(waves) if hidden is None else self.upstream(waves, hidden)
         return frames if self.frame_enhancer is None else self.frame_enhancer(frames)
+
+    def shared(self, frames: Frames) -> Frames:
+        """What the back end and the transcriber are given."""
+        if self.trunk is None:
+            return frames
+        out: Frames = self.trunk(frames)
+        return out
 
     @torch.no_grad()
     def embed(self, waves: Waves) -> Tensor:
@@ -129,7 +141,7 @@ class SpeechModel(nn.Module):
         Raises:
             ConfigError: a negative width.
         """
-        frames = self.frames(self.enhanced(waves))
+        frames = self.shared(self.frames(self.enhanced(waves)))
         embedding: Tensor = self.backend(frames)
         if self.transcriber is None or beam is None:
             return embedding, None

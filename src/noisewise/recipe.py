@@ -43,6 +43,7 @@ class ModelConfig(_Strict):
     enhancer: Spec | None = None
     upstream: Spec
     frame_enhancer: Spec | None = None
+    trunk: Spec | None = None
     backend: Spec
     head: Spec | None = None
     transcriber: Spec | None = None

@@ -243,7 +243,9 @@ def test_an_interrupt_within_a_step_does_not_spoil_the_resumed_run(
 
 def test_a_phase_without_steps_is_left_out(rows, two_phases, tmp_path):
     first, second = two_phases.phases
-    skipped = two_phases.model_copy(update={"phases": [first.model_copy(update={"steps": 0}), second]})
+    skipped = two_phases.model_copy(
+        update={"phases": [first.model_copy(update={"steps": 0}), second]}
+    )
     running, _ = make(rows, tmp_path / "r", skipped)
     before = {k: v.clone() for k, v in running.model.state_dict().items()}
     progress = running.run()

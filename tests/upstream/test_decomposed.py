@@ -111,7 +111,7 @@ def test_the_spec_rebuilds_it_and_the_codes_are_never_stretched(small_upstream):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ConfigError, match="streams .* must be some of content, rhythm, pitch"):
+    with pytest.raises(ConfigError, match=r"streams .* must be some of content, rhythm, pitch"):
         made(streams=["melody"])
     with pytest.raises(ConfigError, match="must be some of"):
         made(streams=["pitch", "pitch"])

@@ -40,9 +40,7 @@ class TCNTrunk(nn.Module):
         self.norm = nn.BatchNorm1d(dim)
         self.enter = nn.Conv1d(dim, channels, 1)
         self.dropout = nn.Dropout1d(dropout)
-        self.blocks = nn.ModuleList(
-            TCNBlock(channels, hidden, 2**place) for place in range(blocks)
-        )
+        self.blocks = nn.ModuleList(TCNBlock(channels, hidden, 2**place) for place in range(blocks))
         self.dim = channels
 
     def forward(self, frames: Frames) -> Frames:

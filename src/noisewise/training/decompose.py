@@ -15,7 +15,7 @@ from noisewise.evaluation.split_report import split_report
 from noisewise.files import json_bytes, write_atomic
 from noisewise.recipe import DecomposeRecipe
 from noisewise.seeding import rng
-from noisewise.training.decomposition_terms import SplitModel, SpectrumReconstructionTerm
+from noisewise.training.decomposition_terms import SpectrumReconstructionTerm, SplitModel
 from noisewise.training.phases import phase_terms
 from noisewise.training.pretrain_card import decomposer_card
 from noisewise.training.unlabelled import FINISHED, Audio, Job, train_unlabelled

@@ -78,10 +78,21 @@ def trainable(model: nn.Module, patterns: list[str]) -> list[torch.nn.Parameter]
 
 
 def freeze_statistics(model: nn.Module, patterns: list[str]) -> None:
-    """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics."""
-    starts = [pattern.partition("*")[0] for pattern in patterns]
-    for stage, child in model.named_children():
-        if not any(s == "all" or s.startswith(stage) or stage.startswith(s) for s in starts):
+    """Keep frozen stages in evaluation mode: no dropout, no moving batch-norm statistics.
+
+    Where a pattern names a part of a stage ("upstream.decomposer"), its other parts are frozen.
+    """
+    _freeze_parts(model, [pattern.partition("*")[0] for pattern in patterns], "")
+
+
+def _freeze_parts(module: nn.Module, starts: list[str], above: str) -> None:
+    for name, child in module.named_children():
+        path = above + name
+        if any(s == "all" or path.startswith(s) for s in starts):
+            continue
+        if any(s.startswith(f"{path}.") for s in starts):
+            _freeze_parts(child, starts, f"{path}.")
+        elif not any(s.startswith(path) for s in starts):
             child.eval()
 
 

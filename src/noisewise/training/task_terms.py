@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from noisewise.model import Output, SpeechModel
 from noisewise.text import BLANK, TEXT
 from noisewise.training.objective import Batch, Term
 from noisewise.training.speaker_terms import against_all
+from noisewise.upstream.decomposed import DecomposedUpstream, SplitFrames
 
 SPELT = 4
 """Clips of each batch whose greedy transcripts are compared with their texts, for the log."""
@@ -89,13 +90,14 @@ def needed_frames(symbols: Sequence[int]) -> int:
 
 
 class SpeakerTerm(Term):
-    """Cross-entropy of the training speakers, from the embedding through a linear layer.
+    """Cross-entropy of the training speakers, from one vector a clip through a linear layer.
 
     Clips of other speakers, or of none that is known, do not count.
 
     Args:
         weight: of this term in the sum.
-        scale: of the embedding before that layer, see `LinearHead`.
+        source: the vector: "embedding", or "timbre" of an upstream that takes speech apart.
+        scale: of the vector before that layer, see `LinearHead`.
         speakers: names; the loop knows them.
         dim: size of the embedding; the loop knows it.
     """
@@ -105,23 +107,29 @@ class SpeakerTerm(Term):
     def __init__(
         self,
         weight: float = 1.0,
+        source: Literal["embedding", "timbre"] = "embedding",
         scale: float = 16.0,
         speakers: Sequence[str] = (),
         dim: int = 0,
     ) -> None:
         super().__init__(weight)
         self.numbers: dict[str | None, int] = {name: i for i, name in enumerate(speakers)}
-        self.scale, self.dim = scale, dim
+        self.source, self.scale, self.dim = source, scale, dim
 
     def module(self, upstream: Any, teacher: dict[str, Any] | None) -> nn.Module:
         """PReLU and a linear layer; they end with training.
 
         Raises:
-            ConfigError: fewer than two speakers.
+            ConfigError: fewer than two speakers, or an upstream without timbre.
         """
         if len(self.numbers) < 2:
             raise ConfigError(f"the speaker term tells speakers apart, and got {len(self.numbers)}")
-        return LinearHead(self.dim, len(self.numbers), self.scale)
+        dim = self.dim
+        if self.source == "timbre":
+            if not isinstance(upstream, DecomposedUpstream):
+                raise ConfigError("the speaker term takes timbre from the upstream decomposed")
+            dim = upstream.decomposer.split.timbre.project.out_features
+        return LinearHead(dim, len(self.numbers), self.scale)
 
     def __call__(
         self, batch: Batch, output: Output, teacher: SpeechModel | None
@@ -129,9 +137,14 @@ class SpeakerTerm(Term):
         """See `Term`."""
         names = batch.values["speaker"]
         goals = torch.tensor([self.numbers.get(name, -1) for name in names])
-        goals = goals.to(output.embedding.device)
+        vectors = output.embedding
+        if self.source == "timbre":
+            assert isinstance(output.frames, SplitFrames)
+            assert output.frames.parts is not None
+            vectors = output.frames.parts.timbre
+        goals = goals.to(vectors.device)
         known = goals >= 0
-        logits = output.model.objectives[self.head](output.embedding).float()
+        logits = output.model.objectives[self.head](vectors.float()).float()
         share = against_all(known.to(logits))
         if not known.any():
             return 0 * logits.sum(), {}

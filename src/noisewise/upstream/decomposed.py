@@ -7,11 +7,9 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +20,7 @@ from noisewise.seeding import torch_rng
 from noisewise.types import Frames, Waves
 from noisewise.upstream.decomposer import SHIPPED, Decomposer, read_decomposer
 from noisewise.upstream.hiding import Hidden
-from noisewise.upstream.speech_split import STREAMS, Parts
+from noisewise.upstream.speech_split import Parts
 
 Weights = Literal["trained", "untrained", "noise"]
 
@@ -120,10 +118,8 @@ class DecomposedUpstream(nn.Module):
         return SplitFrames(values, frames.lengths, frames.codes, parts)
 
     def _parts(self, waves: Waves) -> Parts:
-        if self.weights == "trained":
-            return self.decomposer(waves)
-        with torch.no_grad():
-            parts = self.decomposer(waves)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.weights == "trained"):
+            parts: Parts = self.decomposer(waves)
         if self.weights == "noise":
             block = self.decomposer.split.block
             for row, (samples, steps) in enumerate(

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +18,15 @@ from noisewise.clip_cache import SHARED, clip_key
 from noisewise.errors import BundleError, ConfigError
 from noisewise.files import json_bytes, write_atomic
 from noisewise.mel import SpeechSplitMel
-from noisewise.pitch import Backend, LogF0Statistics, Pitch, check_backend, normalise, quantise, track
+from noisewise.pitch import (
+    Backend,
+    LogF0Statistics,
+    Pitch,
+    check_backend,
+    normalise,
+    quantise,
+    track,
+)
 from noisewise.types import Waves
 from noisewise.upstream.speech_split import Encoders, Parts, SpeechSplit
 
@@ -91,7 +98,7 @@ class Decomposer(nn.Module):
         self.log_f0.copy_(torch.tensor([found.mean, found.std]))
 
     def spectrum(self, waves: Waves) -> tuple[Tensor, Tensor]:
-        """(batch, frames, 80) mel spectrogram at one level, whatever the clips' is; frame counts."""
+        """(batch, frames, 80) mel spectrogram, all clips at one level, and (batch,) frame counts."""
         power = waves.samples.square().sum(1) / waves.lengths
         loud = power > 0
         gain = LEVEL * power.clamp(min=1e-12).rsqrt() * loud

@@ -75,16 +75,18 @@ class OwnLSTM(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, channels) -> (batch, frames, 2 x hidden), zero beyond each clip."""
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.lstm.weight_ih_l0.dtype)
+            x = x.to(self.lstm.bias_ih_l0.dtype)  # type: ignore[arg-type]
+            out: Tensor
             if int(lengths.min()) == x.shape[1]:
-                return self.lstm(x)[0]
+                out, _ = self.lstm(x)
+                return out
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
             out, _ = pad_packed_sequence(self.lstm(packed)[0], True, total_length=x.shape[1])
             return out
 
 
 def thinned(x: Tensor, block: int) -> Tensor:
-    """A code for each block: what the forward half knows at its end, the backward half at its start.
+    """A code for each block: the forward half at its end, beside the backward half at its start.
 
     (batch, frames, 2 x size), frames a multiple of ``block`` -> (batch, frames / block, 2 x size).
 
@@ -120,9 +122,7 @@ class PairEncoder(nn.Module):
         self.block, self.channels = block, channels
         self.resampling = RandomResampling()
         self.content, self.pitch = (
-            nn.ModuleList(
-                ConvNorm(a, b) for a, b in pairwise([size, *[inner] * convolutions])
-            )
+            nn.ModuleList(ConvNorm(a, b) for a, b in pairwise([size, *[inner] * convolutions]))
             for size, inner in zip(sizes, channels, strict=True)
         )
         self.content_lstm, self.pitch_lstm = (

@@ -73,7 +73,7 @@ class DecomposedUpstream(nn.Module):
         if options is not None:
             self.decomposer = build_decomposer(options)
         else:
-            read = read_decomposer(decomposer or SHIPPED)
+            read = read_decomposer(decomposer or SHIPPED[0])
             self.decomposer = read.decomposer
             if weights == "trained":
                 self.seen |= read.seen

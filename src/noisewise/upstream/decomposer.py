@@ -33,8 +33,8 @@ from noisewise.upstream.speech_split import Encoders, Parts, SpeechSplit
 CONFIG = "decomposer.json"
 WEIGHTS = "model.safetensors"
 SEEN = "seen.json"
-SHIPPED = "noisewise-split"
-"""Name of the decomposer that comes with the package."""
+SHIPPED = ("noisewise-split", "noisewise-whole")
+"""Decomposers that come with the package: of the parts of speech, and its single encoder."""
 LEVEL = 0.05
 """Root mean square of every clip as a decomposer hears it."""
 TYPICAL_HZ, TYPICAL_RANGE = 155.0, 0.25
@@ -98,7 +98,7 @@ class Decomposer(nn.Module):
         self.log_f0.copy_(torch.tensor([found.mean, found.std]))
 
     def spectrum(self, waves: Waves) -> tuple[Tensor, Tensor]:
-        """(batch, frames, 80) mel spectrogram, all clips at one level, and (batch,) frame counts."""
+        """(batch, frames, 80) mel spectrogram of clips at one level, and (batch,) frame counts."""
         power = waves.samples.square().sum(1) / waves.lengths
         loud = power > 0
         gain = LEVEL * power.clamp(min=1e-12).rsqrt() * loud
@@ -144,14 +144,14 @@ class Read:
 
 
 def read_decomposer(folder: Path | str) -> Read:
-    """Open a folder of `write_decomposer`; "noisewise-split" comes with the package.
+    """Open a folder of `write_decomposer`; those of `SHIPPED` come with the package.
 
     Raises:
         BundleError: no such folder, or files that are broken or do not fit.
     """
     path = Path(folder).expanduser()
-    if not path.is_dir() and str(folder) == SHIPPED:
-        path = Path(str(files("noisewise").joinpath("models", SHIPPED)))
+    if not path.is_dir() and str(folder) in SHIPPED:
+        path = Path(str(files("noisewise").joinpath("models", str(folder))))
     try:
         options = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         seen = json.loads((path / SEEN).read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from noisewise.decision.slots import SlotHeads
 from noisewise.embedding import Embedded, embed_rows
 from noisewise.enhanced import enhanced_clips
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.evaluation.answers import Answers
 from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
@@ -198,6 +199,15 @@ def evaluate(
         enhanced=enhanced_examples(
             bundle.model, test.rows, bundle.task, conditions, corruptor, seed
         ),
+        answers=None
+        if not classes
+        else Answers(
+            classes,
+            test.rows["id"][:],
+            test.rows["speaker"][:],
+            truth.tolist(),
+            {m.condition.name: m.said(len(truth)) for m in measured},
+        ),
     )
 
 
@@ -320,6 +330,12 @@ class Measured:
                 else wilson(int(own.sum()), len(own), confidence)
             )
         return metrics, intervals
+
+    def said(self, clips: int) -> list[int]:
+        """The answered class of each of the ``clips``, -1 for one that could not be used."""
+        said = np.full(clips, -1)
+        said[self.embedded.rows] = self.answer.label
+        return [int(label) for label in said]
 
     def wrong(self, truth: np.ndarray) -> np.ndarray:
         """(usable,) bool, true where the answer is not the true one, and that is known."""

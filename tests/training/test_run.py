@@ -505,3 +505,27 @@ def test_only_combinations_of_training_are_answered_where_that_is_wanted(
         np.random.default_rng(0).normal(size=(20, bundle.model.backend.dim))
     )
     assert set(bundle.decision.named(answer)) <= set(bundle.labels)
+
+
+def test_texts_of_the_fold_are_left_out_of_training(toy_corpus, toy_settings, tmp_path):
+    lines = []
+    for file in sorted(toy_corpus.rglob("*.wav")):
+        speaker = file.stem.split("_")[0]
+        text = "nobody else says these words" if speaker in ("voice1", "voice2") else speaker
+        entry = {"audio_filepath": str(file), "label": file.parent.name, "speaker": speaker}
+        lines.append(json.dumps({**entry, "text": text}))
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(lines))
+    settings = toy_settings | {
+        "data.root": str(path),
+        "data.folds.by": "speaker",
+        "data.fold": "voice1",
+        "data.folds.text_disjoint": "text",
+    }
+    said = []
+    corpus, parts = open_parts(load_recipe("kws-softmax", settings), said.append)
+    assert set(corpus.split("test")["speaker"]) == {"voice1"}
+    heard = set(parts.train["speaker"]) | set(parts.validation["speaker"])
+    assert heard == {f"voice{n}" for n in range(20)} - {"voice1", "voice2"}
+    assert parts.fold["dropped"] == 6
+    assert "fold voice1: 6 clips to test on, 6 others have its texts" in said

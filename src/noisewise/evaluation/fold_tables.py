@@ -19,7 +19,7 @@ def fold_tables(results: Sequence[Results], metrics: Sequence[str]) -> Html:
         if r.cross_validation is None:
             continue
         parts += [tag("h3", r.run)] if len(results) > 1 else []
-        parts += [tag("p", sentence, class_="note") for sentence in words(r.cross_validation)]
+        parts.append(tag("p", " ".join(words(r.cross_validation)), class_="note"))
         for number, row in enumerate(r.rows):
             shown = of_condition(r, row.condition.name, metrics)
             parts.append(shown if number == 0 else fold(row.condition.name, shown))
@@ -28,18 +28,23 @@ def fold_tables(results: Sequence[Results], metrics: Sequence[str]) -> Html:
 
 def words(what: CrossValidation) -> list[str]:
     """How the folds were used, what the figures are, and whether the folds leak speakers."""
-    count, seeds = len(what.folds), len(what.seeds)
-    kept = f", of whom {100 * what.validation:g} % chose its weights" if what.validation > 0 else ""
-    texts = what.text_disjoint and (
-        f" Its clips with a test clip's {what.text_disjoint} of 5 words or more were left out."
-    )
-    times = f", {seeds} times with other seeds" if seeds > 1 else ""
+    seeds = len(what.seeds)
+    kept = ""
+    if what.validation > 0:
+        kept = f", {100 * what.validation:g} % of whose speakers chose its weights"
+    several = f", with {seeds} seeds" if seeds > 1 else ""
     told = [
-        f"Each of the {count} folds by {what.by} was tested with a model trained on the others"
-        f"{times}{kept}.{texts} Figures of all clips together are "
-        f"{'means over seeds; their ' if seeds > 1 else 'of all folds; their '}"
-        f"intervals draw {what.drawn}."
+        f"Each of the {len(what.folds)} folds by {what.by} was tested with a model trained on the "
+        f"others{kept}{several}."
     ]
+    if what.text_disjoint:
+        told.append(
+            f"Training left out clips with the {what.text_disjoint} of a test clip, if it has 5 "
+            "words or more."
+        )
+    figures = "Figures of all clips together are means over seeds, confusions are sums"
+    told.append(f"{figures if seeds > 1 else 'Figures are those of all clips together'}; "
+                f"intervals draw {what.drawn}.")  # fmt: skip
     if what.seen_speakers > 0:
         share = f"{100 * what.seen_speakers:g} % of the test clips"
         told.append(
@@ -58,7 +63,7 @@ def of_condition(results: Results, condition: str, metrics: Sequence[str]) -> Ht
     rows: list[list[object]] = []
     for name, values in what.folds.items():
         own = [part for part in parts if part.fold == name]
-        title = name if values == [name] else tag("span", name, tag("small", ", ".join(values)))
+        title = name if values == [name] else join([name, tag("small", ", ".join(values))])
         clips = own[0].n if own else 0
         rows.append([title, clips, *(_mean(own, metric) for metric in used)])
     spreads = {s.metric: s for s in what.spreads if s.condition == condition}

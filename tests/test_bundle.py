@@ -10,7 +10,7 @@ import torch
 
 import noisewise
 from noisewise import audio
-from noisewise.bundle import build_model, seen_key
+from noisewise.bundle import build_model, seen_key, seen_keys
 from noisewise.decision.neighbours import Neighbours
 from noisewise.errors import BundleError
 from noisewise.recipe import ModelConfig
@@ -179,6 +179,18 @@ def test_seen_speakers_are_remembered_by_name_and_clips_by_id_and_size():
     assert seen_key(nobody) != seen_key(row)
     assert seen_key(nobody) == seen_key({**nobody, "audio": {"path": None, "bytes": b"xyz"}})
     assert seen_key(nobody) != seen_key({**nobody, "audio": {"path": None, "bytes": b"1234"}})
+
+
+def test_true_speakers_are_remembered_too(run):
+    """Where splits leak, a corpus calls something else a speaker, and says who it is."""
+    row = {"id": "a/b", "speaker": "part1", "audio": {"path": None, "bytes": b"123"}}
+    true = {**row, "speaker": "anna"}
+    leaky = {**row, "true_speaker": "anna"}
+    assert seen_keys(row) == {seen_key(row)} == seen_keys({**row, "true_speaker": None})
+    assert seen_keys(leaky) == {seen_key(row), seen_key(true)}
+    bundle = noisewise.load(run)
+    bundle.seen = frozenset({seen_key(true)})
+    assert [bundle.has_seen(x) for x in (row, true, leaky)] == [False, True, True]
 
 
 def test_the_seed_fixes_the_weights(toy_settings, tmp_path):

@@ -107,10 +107,12 @@ def test_every_option_of_a_corpus_is_documented():
 def test_every_key_of_results_is_documented():
     from dataclasses import fields
 
-    from noisewise.evaluation.results import Data, Hardest, Rejection, Results, Row, Skipped
+    from noisewise.evaluation import results
 
     text = words_of("evaluation")
-    for kind in (Results, Row, Data, Rejection, Skipped, Hardest):
+    names = ("Results", "Row", "Data", "Rejection", "Skipped", "Hardest")
+    for name in (*names, "CrossValidation", "Part", "Spread"):
+        kind = getattr(results, name)
         for field in fields(kind):
             if field.compare and field.name != "n":
                 assert f"`{field.name}`" in text, f"{kind.__name__}.{field.name}"

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from noisewise.errors import ConfigError
-from noisewise.files import claim, write_atomic
+from noisewise.files import claim, file_name, write_atomic
 
 
 def test_writes_and_replaces(tmp_path):
@@ -45,3 +45,18 @@ def test_a_folder_belongs_to_the_settings_that_claimed_it(tmp_path):
         claim(folder, "own.json", settings, "results")
     with pytest.raises(ConfigError, match="is not empty and holds no results"):
         claim(tmp_path / "a", "own.json", settings, "results")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ses01F", "Ses01F"),
+        ("babble -5 dB, opus", "babble_-5_dB_opus"),
+        ("../a/b\n", ".._a_b_"),
+        ("größe 3+", "größe_3+"),
+    ],
+)
+def test_texts_as_file_names(text, name, tmp_path):
+    assert file_name(text) == name
+    (tmp_path / f"x-{name}").write_text("")
+    assert [path.name for path in tmp_path.iterdir()] == [f"x-{name}"]

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from noisewise import __version__
-from noisewise.__main__ import COMMANDS, main, usage
+from noisewise.__main__ import COMMANDS, function_name, main, usage
 from noisewise.cli import make_parser
 from noisewise.errors import ConfigError
 
 
 def function_of(verb):
-    name = "import_weights" if verb == "import" else verb
+    name = function_name(verb)
     return getattr(import_module(f"noisewise.commands.{name}"), name)
 
 
@@ -39,7 +39,7 @@ def test_every_command_has_its_line():
     folder = Path(import_module("noisewise.commands").__file__).parent
     helpers = {"__init__", "console", "options"}
     modules = {path.stem for path in folder.glob("*.py")} - helpers
-    assert {"import_weights" if verb == "import" else verb for verb in COMMANDS} == modules
+    assert {function_name(verb) for verb in COMMANDS} == modules
     assert usage().count("\n  noisewise ") == len(COMMANDS)
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from noisewise import audio
-from noisewise.__main__ import COMMANDS, main
+from noisewise.__main__ import COMMANDS, function_name, main
 from noisewise.cli import make_parser, split_overrides
 from noisewise.corpora import open_corpus
 from noisewise.noise.generate import generate
@@ -109,17 +109,18 @@ def execute(words, speakers):
     if verb == "demo":  # tests/commands/test_demo.py runs it
         return 0
     words = list(words[1:])
-    recipe = load_any_recipe(words[1]) if verb == "train" else None
+    trains = verb in ("train", "cross-validate")
+    recipe = load_any_recipe(words[1]) if trains else None
     if recipe is not None and not isinstance(recipe, Recipe):
         words += SHORT
-    if verb == "train" and isinstance(recipe, Recipe):
+    if isinstance(recipe, Recipe):
         words += shortened(recipe, speakers)
     if verb == "pretrain":
         words += SMALL
         for number in range(len(load_any_recipe("noisewise-small").phases)):
             words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
             words += [f"--phases.{number}.batches.seconds", "4"]
-    if verb in ("train", "pretrain", "evaluate", "enroll", "corrupt"):
+    if trains or verb in ("pretrain", "evaluate", "enroll", "corrupt"):
         words += ["--workers", "0"]
     if verb == "evaluate":  # PESQ of many clips takes a while
         words += ["--quality", "1"]
@@ -202,7 +203,7 @@ def test_inline_commands_exist():
     """``noisewise VERB`` and extras that are mentioned in passing."""
     for page in PAGES:
         text = page.read_text()
-        verbs = set(re.findall(r"`noisewise ([a-z]+)", text))
+        verbs = set(re.findall(r"`noisewise ([a-z-]+)", text))
         assert verbs <= set(COMMANDS), page
         named = {
             n
@@ -223,7 +224,7 @@ def known_options():
 
 
 def parser_of(verb):
-    name = "import_weights" if verb == "import" else verb
+    name = function_name(verb)
     function = getattr(import_module(f"noisewise.commands.{name}"), name)
     return make_parser(function, f"noisewise {verb}")
 

@@ -187,3 +187,23 @@ def test_overrides_are_not_changed():
     overrides = {"phases": phases, "phases.0.lr": 1.0}
     assert load_recipe("kws-triplet", overrides).phases[0].lr == 1
     assert overrides["phases"][0]["lr"] != 1
+
+
+def test_a_fold_is_a_split_whatever_the_official_one(toy_corpus):
+    from noisewise.corpora import open_corpus
+    from noisewise.corpora.folds import with_fold
+
+    corpus = open_corpus(toy_corpus).with_splits(9)
+    changes = {"data.folds.by": "speaker", "data.folds.number": 4, "data.fold": 2}
+    data = load_recipe("kws-softmax", changes).data
+    assert data.fold == "2"
+    split = data.split(corpus, 5)
+    assert split.rows["split"][:] == with_fold(corpus, "2", "speaker", 4, 5).rows["split"][:]
+    fixed = data.model_copy(update={"split_seed": 5})
+    assert fixed.split(corpus, 8).rows["split"][:] == split.rows["split"][:]
+    assert DataConfig().split(corpus, 5) is corpus
+    with pytest.raises(ConfigError, match=r"data.fold '2' needs data.folds.by, a column"):
+        DataConfig(fold="2").split(corpus, 0)
+    for key, value in {"number": 1, "validation": 0, "by": 3, "size": 2}.items():
+        with pytest.raises(ConfigError, match=rf"data\.folds\.{key}"):
+            load_recipe("kws-softmax", {"data.folds.by": "speaker", f"data.folds.{key}": value})

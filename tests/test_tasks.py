@@ -50,3 +50,11 @@ def test_whom_the_upstream_has_heard_is_in_no_test(toy_corpus):
     everyone = {seen_key(row) for row in whole.rows}
     with pytest.raises(CorpusError, match="trained on all of these speakers"):
         open_task(who, None, 0, everyone)
+
+
+def test_a_fold_is_the_test_part(toy_corpus):
+    folds = {"by": "speaker", "number": None}
+    data = DataConfig.model_validate({"root": str(toy_corpus), "folds": folds, "fold": "voice3"})
+    corpus = open_task(TaskConfig(name="x", task="keyword", data=data), None, 0)
+    assert set(corpus.split("test")["speaker"]) == {"voice3"}
+    assert len(set(corpus.split("validation")["speaker"])) == 3

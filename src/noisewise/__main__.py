@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a recipe on a corpus into a run folder",
     "pretrain": "train a self-supervised upstream on unlabelled audio",
     "evaluate": "measure runs over noise type x SNR x room: results.json and report.html",
+    "cross-validate": "train and test on every fold of a corpus: figures of all folds together",
     "embed": "write embeddings of a corpus as Parquet shards, resumable",
     "verify": "say whether one speaker is heard in two clips",
     "predict": "answer for audio files, as JSON lines",
@@ -28,8 +29,7 @@ COMMANDS = {
     "corrupt": "write a seeded noisy copy of a corpus with a hashed manifest",
     "import": "turn published weights into a run folder",
 }
-"""Verb -> one line of help; the function has the verb's name, with ``import`` as
-``import_weights``."""
+"""Verb -> one line of help; `function_name` says what its function is called."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in COMMANDS:
         print(f"noisewise: no command {verb!r}; see noisewise --help", file=sys.stderr)
         return 2
-    name = "import_weights" if verb == "import" else verb
+    name = function_name(verb)
     try:
         # heavy: Ctrl-C may well come while these are imported
         function = getattr(import_module(f"noisewise.commands.{name}"), name)
@@ -68,10 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
+def function_name(verb: str) -> str:
+    """What a verb's function, and the module it is in, is called.
+
+    >>> function_name("cross-validate"), function_name("import")
+    ('cross_validate', 'import_weights')
+    """
+    return "import_weights" if verb == "import" else verb.replace("-", "_")
+
+
 def usage() -> str:
     """The list of commands."""
     lines = ["noisewise: speech models that still work in noise", ""]
-    lines += [f"  noisewise {verb:<10}{text}" for verb, text in COMMANDS.items()]
+    lines += [f"  noisewise {verb:<15}{text}" for verb, text in COMMANDS.items()]
     return "\n".join([*lines, "", "noisewise COMMAND --help tells more of each."])
 
 

@@ -33,7 +33,7 @@ from noisewise.errors import AudioError, BundleError, ConfigError, NoisewiseErro
 from noisewise.files import json_bytes, write_atomic
 from noisewise.model import SpeechModel, device_of
 from noisewise.recipe import ModelConfig, parse
-from noisewise.types import Waves
+from noisewise.types import TRUE_SPEAKER, Waves
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -183,7 +183,7 @@ class Bundle:
 
     def has_seen(self, row: Mapping[str, Any]) -> bool:
         """Whether training or selection used this corpus row's speaker (or the clip itself)."""
-        return seen_key(row) in self.seen
+        return not self.seen.isdisjoint(seen_keys(row))
 
 
 def seen_key(row: Mapping[str, Any]) -> str:
@@ -197,6 +197,12 @@ def seen_key(row: Mapping[str, Any]) -> str:
         size = len(data) if data is not None else Path(path).stat().st_size
         text = f"clip:{row['id']}:{size}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def seen_keys(row: Mapping[str, Any]) -> set[str]:
+    """`seen_key`, also of the true speaker where the corpus calls something else a speaker."""
+    true = row.get(TRUE_SPEAKER)
+    return {seen_key(row)} | ({seen_key({**row, "speaker": true})} if true is not None else set())
 
 
 def build_model(config: ModelConfig, classes: int | Mapping[str, int]) -> SpeechModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def json_bytes(value: Any) -> bytes:
         ValueError: it holds a number that is not finite.
     """
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name; texts may have one in common.
+
+    >>> file_name("babble 5 dB, opus")
+    'babble_5_dB_opus'
+    """
+    return re.sub(r"[^\w.+-]+", "_", text)
 
 
 def claim(folder: Path, name: str, settings: dict[str, Any], what: str) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noisewise.components import Spec
 from noisewise.errors import ConfigError
+
+if TYPE_CHECKING:
+    from noisewise.corpora.base import Corpus
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,18 +26,47 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FoldsConfig(_Strict):
+    """Folds of cross-validation, see `noisewise.corpora.folds`."""
+
+    by: str
+    number: int | None = Field(None, ge=2)
+    validation: float = Field(0.15, gt=0, lt=1)
+    text_disjoint: str | None = None
+
+
 class DataConfig(_Strict):
-    """Which corpus, and how it is split; by the run's seed where ``split_seed`` is None."""
+    """Which corpus, and how it is split; by the run's seed where ``split_seed`` is None.
+
+    With ``fold`` that one of the ``folds`` is the test part, whatever the official split.
+    """
 
     corpus: str = "auto"
     root: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
     split_seed: int | None = Field(None, ge=0)
+    folds: FoldsConfig | None = None
+    fold: str | None = Field(None, coerce_numbers_to_str=True)
 
     def seed(self, run: int) -> int:
         """Of the split, in a run with this seed."""
         return run if self.split_seed is None else self.split_seed
+
+    def split(self, corpus: Corpus, run: int) -> Corpus:
+        """The corpus as a run with this seed splits it.
+
+        Raises:
+            ConfigError: a fold without folds, or that is not there.
+            CorpusError: a fold that cannot be left out.
+        """
+        if self.fold is None:
+            return corpus.with_splits(self.seed(run), self.fractions)
+        if self.folds is None:
+            raise ConfigError(f"data.fold {self.fold!r} needs data.folds.by, a column")
+        from noisewise.corpora.folds import with_fold
+
+        return with_fold(corpus, self.fold, seed=self.seed(run), **self.folds.model_dump())
 
 
 class ModelConfig(_Strict):

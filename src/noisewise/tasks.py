@@ -32,13 +32,12 @@ def open_task(
     if root is not None:
         place = str(root / (place or "."))
     corpus = open_corpus(place, task.data.corpus, **task.data.options).checked()
-    seed = task.data.seed(seed)
     if task.without:
         corpus = corpus.leaving_out(task.task, task.without)
     if task.task == "identity" and "identity" not in corpus.labels:
         unheard = _without(corpus, heard, ("train", "validation", "test", ""))
-        return unheard.identification(seed, task.data.fractions)
-    return _without(corpus.with_splits(seed, task.data.fractions), heard, ("test",))
+        return unheard.identification(task.data.seed(seed), task.data.fractions)
+    return _without(task.data.split(corpus, seed), heard, ("test",))
 
 
 def _without(corpus: Corpus, heard: Collection[str], splits: Collection[str]) -> Corpus:

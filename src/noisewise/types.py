@@ -11,6 +11,8 @@ from torch import Tensor
 
 SAMPLE_RATE = 16_000
 """Sampling rate in Hz of every wave inside the pipeline."""
+TRUE_SPEAKER = "true_speaker"
+"""Column of a corpus that says who speaks where ``speaker`` does not, in splits that leak."""
 
 
 @dataclass

@@ -181,7 +181,7 @@ def test_quality_of_a_run_with_an_enhancer(noisewise, enhancing_run, run, toy_co
     first, second = (read_results(tmp_path / "out" / f"results{x}.json") for x in ("", "-run"))
     assert {"si_sdr", "si_sdr_noisy"} <= set(first.rows[1].metrics)
     assert "si_sdr_noisy" not in first.rows[0].metrics
-    assert set(second.metrics) <= {"accuracy", "macro_f1", "frr"}
+    assert set(second.metrics) <= {"accuracy", "uar", "macro_f1", "frr"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'id="enhanced"' in page
     assert "SI-SDR in dB, not enhanced" in page

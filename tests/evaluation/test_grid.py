@@ -105,8 +105,11 @@ def test_rows_follow_the_grid_clean_first(bundle, toy_corpus):
         assert counts.sum() == row.n
         assert row.metrics["accuracy"] == pytest.approx(np.trace(counts) / row.n)
         assert row.intervals["accuracy"] == wilson(int(np.trace(counts)), row.n)
-        low, high = row.intervals["macro_f1"]
-        assert low <= row.metrics["macro_f1"] <= high
+        recalls = [line[n] / line.sum() for n, line in enumerate(counts) if line.sum()]
+        assert row.metrics["uar"] == pytest.approx(np.mean(recalls))
+        for name in ("uar", "macro_f1"):
+            low, high = row.intervals[name]
+            assert low <= row.metrics[name] <= high
     for condition in conditions:
         assert sum(n for name, n in steps if name == condition.name) == len(test.rows)
 
@@ -218,7 +221,7 @@ def test_without_strangers_there_is_no_det_and_no_far(bundle, toy_corpus):
     bundle.decision.threshold = None
     results = evaluate(bundle, open_test_set(bundle, toy_corpus))
     assert results.rejection is None
-    assert set(results.rows[0].metrics) == {"accuracy", "macro_f1"}
+    assert set(results.rows[0].metrics) == {"accuracy", "uar", "macro_f1"}
 
 
 def test_nothing_but_strangers(bundle, strange, tmp_path):

@@ -569,3 +569,27 @@ def test_the_best_weights_can_be_those_with_the_smallest_loss_of_all_tasks(
         assert line["val_loss"] == pytest.approx(parts, rel=1e-4)
         assert line["val_loss_speaker"] == 0  # nobody of validation is a training speaker
         assert "val_speaker_accuracy" not in line
+
+
+def test_texts_of_the_fold_are_left_out_of_training(toy_corpus, toy_settings, tmp_path):
+    lines = []
+    for file in sorted(toy_corpus.rglob("*.wav")):
+        speaker = file.stem.split("_")[0]
+        text = "nobody else says these words" if speaker in ("voice1", "voice2") else speaker
+        entry = {"audio_filepath": str(file), "label": file.parent.name, "speaker": speaker}
+        lines.append(json.dumps({**entry, "text": text}))
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(lines))
+    settings = toy_settings | {
+        "data.root": str(path),
+        "data.folds.by": "speaker",
+        "data.fold": "voice1",
+        "data.folds.text_disjoint": "text",
+    }
+    said = []
+    corpus, parts = open_parts(load_recipe("kws-softmax", settings), said.append)
+    assert set(corpus.split("test")["speaker"]) == {"voice1"}
+    heard = set(parts.train["speaker"]) | set(parts.validation["speaker"])
+    assert heard == {f"voice{n}" for n in range(20)} - {"voice1", "voice2"}
+    assert parts.fold["dropped"] == 6
+    assert "fold voice1: 6 clips to test on, 6 others have its texts" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
 from noisewise.evaluation.wording import averages, figure
+from noisewise.files import file_name
 from noisewise.metrics.enhancement import missing
 from noisewise.noise.level import Level
 from noisewise.score_files import write_scores
@@ -246,13 +246,8 @@ def _write_scores(folder: Path, scored: Sequence[trial_grid.Scored]) -> None:
     """A file for each condition; none where a clip's name has a space, which ends it in a line."""
     for part in scored:
         folder.mkdir(parents=True, exist_ok=True)
-        name = _file_name(part.condition.name)
+        name = file_name(part.condition.name)
         try:
             write_scores(folder / f"{name}.txt", part.trials, part.scores)
         except ConfigError as error:
             say(f"{folder}: no scores of {part.condition.name} ({error})")
-
-
-def _file_name(condition: str) -> str:
-    """A condition's name as a file name."""
-    return re.sub(r"[^\w.+-]+", "_", condition)

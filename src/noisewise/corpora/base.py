@@ -80,13 +80,27 @@ class Corpus:
         """
         if self.has_splits:
             return self
-        splits = [
-            assign_split(speaker or f"id:{id_}", seed, fractions)
-            for speaker, id_ in zip(self.rows["speaker"][:], self.rows["id"][:], strict=True)
-        ]
+        return self.split_as(
+            [
+                assign_split(speaker or f"id:{id_}", seed, fractions)
+                for speaker, id_ in zip(self.rows["speaker"][:], self.rows["id"][:], strict=True)
+            ]
+        )
+
+    def split_as(self, splits: Sequence[str]) -> Corpus:
+        """The corpus with another column ``split``, a value for each row."""
         columns = self.rows.column_names
-        rows = self.rows.remove_columns("split").add_column("split", splits)
+        rows = self.rows.remove_columns("split").add_column("split", list(splits))
         return replace(self, rows=rows.select_columns(columns))
+
+    def without_column(self, name: str) -> Corpus:
+        """The corpus without one of its label columns."""
+        left = {task: own for task, own in self.labels.items() if task != name}
+        return replace(self, rows=self.rows.remove_columns(name), labels=left)
+
+    def only(self, numbers: Sequence[int]) -> Corpus:
+        """The corpus with these rows alone."""
+        return replace(self, rows=self.rows.select(numbers))
 
     def identification(
         self, seed: int, fractions: Sequence[float] = FRACTIONS, min_clips: int = 3

@@ -64,7 +64,7 @@ def load(root: Path, task: str = "keyword") -> Corpus:
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
     for path, split in files:
-        for where, entry in _entries(path):
+        for where, entry in entries(path):
             row = _row(where, path.parent, {"split": split, **entry}, task)
             if Path(row["audio"]).is_file():
                 rows.append(row)
@@ -80,6 +80,34 @@ def load(root: Path, task: str = "keyword") -> Corpus:
     if not tasks:
         raise CorpusError(f"{root}: no line has a label; expected {_EXPECTED}")
     return Corpus("manifest", make_rows(rows, tasks), tasks[0], labels, tuple(skipped))
+
+
+def entries(path: Path, expected: str = _EXPECTED) -> Iterator[tuple[str, dict[str, Any]]]:
+    """("file:line", object) for every line that is not blank.
+
+    Raises:
+        CorpusError: not UTF-8, no line, or one that is no JSON object; ``expected`` says what is.
+    """
+    empty = True
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                empty = False
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    raise CorpusError(
+                        f"{path}:{number}: not JSON ({error}); expected {expected}"
+                    ) from error
+                if not isinstance(entry, dict):
+                    raise CorpusError(f"{path}:{number}: not an object; expected {expected}")
+                yield f"{path}:{number}", entry
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path}: not readable as UTF-8 text ({error})") from error
+    if empty:
+        raise CorpusError(f"{path}: empty; expected {expected}")
 
 
 def write_manifest(rows: datasets.Dataset, path: Path | str, task: str = "keyword") -> None:
@@ -140,30 +168,6 @@ def _is_manifest(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(4096)
     return any(f'"{key}"'.encode() in head for key in PATH_KEYS)
-
-
-def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """("file:line", object) for every line that is not blank."""
-    empty = True
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                empty = False
-                try:
-                    entry = json.loads(line)
-                except ValueError as error:
-                    raise CorpusError(
-                        f"{path}:{number}: not JSON ({error}); expected {_EXPECTED}"
-                    ) from error
-                if not isinstance(entry, dict):
-                    raise CorpusError(f"{path}:{number}: not an object; expected {_EXPECTED}")
-                yield f"{path}:{number}", entry
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: not readable as UTF-8 text ({error})") from error
-    if empty:
-        raise CorpusError(f"{path}: empty; expected {_EXPECTED}")
 
 
 def _row(where: str, folder: Path, entry: dict[str, Any], task: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ LAYOUTS = {
     "fluent_speech_commands": "noisewise.corpora.fluent_speech_commands",
     "iemocap": "noisewise.corpora.iemocap",
     "ravdess": "noisewise.corpora.ravdess",
+    "emodb": "noisewise.corpora.emodb",
+    "emobox": "noisewise.corpora.emobox",
     "speech_to_intent": "noisewise.corpora.speech_to_intent",
     "esc50": "noisewise.corpora.esc_sounds",
     "unlabelled": "noisewise.corpora.unlabelled",

@@ -13,7 +13,6 @@ import datasets
 import numpy as np
 
 from noisewise.bundle import Bundle
-from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, label_numbers, labelled, read_row
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.slots import NOTHING, with_combinations
@@ -22,10 +21,12 @@ from noisewise.decision.slots import SlotHeads
 from noisewise.embedding import Embedded, embed_rows
 from noisewise.enhanced import enhanced_clips
 from noisewise.errors import ConfigError, CorpusError
+from noisewise.evaluation.answers import Answers
+from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
 from noisewise.evaluation.transcripts import references, with_words
-from noisewise.metrics.classification import accuracy, confusion, macro_f1
+from noisewise.metrics.classification import accuracy, confusion, macro_f1, uar
 from noisewise.metrics.detection import det_points
 from noisewise.metrics.intervals import bootstrap, wilson
 from noisewise.noise.condition import Condition, Grid
@@ -61,10 +62,12 @@ def open_test_set(
 ) -> TestSet:
     """Official test rows, or all rows, of a corpus, without any speaker that the run has seen.
 
+    Of a run that left out a fold of this corpus, the rows of that fold; see `open_for`.
+
     Raises:
         CorpusError: nothing is left, or the corpus has no labels of the run's task.
     """
-    corpus = open_corpus(data, name, **options).checked()
+    corpus = open_for(bundle, data, name, **options)
     if isinstance(bundle.decision, SlotHeads):
         corpus = with_combinations(corpus, bundle.task, list(bundle.decision.slots))
     if bundle.task not in corpus.labels:
@@ -211,6 +214,15 @@ def evaluate(
         enhanced=enhanced_examples(
             bundle.model, test.rows, bundle.task, conditions, corruptor, seed
         ),
+        answers=None
+        if not classes
+        else Answers(
+            classes,
+            test.rows["id"][:],
+            test.rows["speaker"][:],
+            truth.tolist(),
+            {m.condition.name: m.said(len(truth)) for m in measured},
+        ),
     )
 
 
@@ -296,11 +308,11 @@ class Measured:
             metrics, intervals = self.of_slots(bundle, confidence, seed)
         elif len(own):
             right = int((own == said).sum())
-            metrics = {"accuracy": accuracy(own, said), "macro_f1": macro_f1(own, said)}
-            intervals = {
-                "accuracy": wilson(right, len(own), confidence),
-                "macro_f1": bootstrap(macro_f1, (own, said), seed=seed, confidence=confidence),
-            }
+            metrics["accuracy"] = accuracy(own, said)
+            intervals["accuracy"] = wilson(right, len(own), confidence)
+            for name, metric in (("uar", uar), ("macro_f1", macro_f1)):
+                metrics[name] = metric(own, said)
+                intervals[name] = bootstrap(metric, (own, said), seed, confidence=confidence)
         if bundle.decision.threshold is not None:
             metrics |= self.rejection(bundle, truth)
         return Row(
@@ -333,6 +345,12 @@ class Measured:
                 else wilson(int(own.sum()), len(own), confidence)
             )
         return metrics, intervals
+
+    def said(self, clips: int) -> list[int]:
+        """The answered class of each of the ``clips``, -1 for one that could not be used."""
+        said = np.full(clips, -1)
+        said[self.embedded.rows] = self.answer.label
+        return [int(label) for label in said]
 
     def wrong(self, truth: np.ndarray) -> np.ndarray:
         """(usable,) bool, true where the answer is not the true one, and that is known."""

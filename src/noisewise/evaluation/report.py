@@ -16,6 +16,7 @@ import numpy as np
 
 from noisewise.errors import ConfigError
 from noisewise.evaluation import sections
+from noisewise.evaluation.fold_tables import fold_tables
 from noisewise.evaluation.page import page
 from noisewise.evaluation.results import Results
 from noisewise.evaluation.wording import summary
@@ -98,6 +99,7 @@ def write_report(
     parts = {
         "In noise": sections.in_noise(results, metrics),
         "Sweep": sections.against(results, metrics[0]),
+        "Folds": fold_tables(results, metrics),
         "Comparison": sections.comparison(results, metrics),
         "Numbers": sections.numbers(results, metrics),
         "Enhanced": enhanced,

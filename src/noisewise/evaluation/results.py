@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from noisewise.errors import ConfigError
+from noisewise.evaluation.answers import Answers
 from noisewise.evaluation.schema import build, pretty, to_plain
 from noisewise.files import write_atomic
 from noisewise.metrics.intervals import Interval
@@ -160,6 +161,66 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Metrics of the ``n`` clips of a ``fold`` ("": of all) with a ``seed`` under a condition."""
+
+    fold: str
+    seed: int
+    condition: str
+    n: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a metric differs between folds and seeds in a condition.
+
+    Attributes:
+        condition: its name.
+        metric: its name.
+        fold_mean: mean over folds, each with the same weight, of the mean over seeds.
+        fold_sd: standard deviation of the folds' means over seeds.
+        seed_sd: standard deviation over seeds of the metric of all clips together.
+    """
+
+    condition: str
+    metric: str
+    fold_mean: float
+    fold_sd: float
+    seed_sd: float
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What lies behind figures of all folds, see `noisewise.evaluation.cross_validation.pool`.
+
+    Attributes:
+        by: column that the folds were made by.
+        folds: fold -> the values of that column in it.
+        seeds: of training.
+        validation: share of the other speakers that each run was selected on.
+        text_disjoint: column of texts that training and test do not share, "" for none.
+        seen_speakers: share of test clips whose true speaker training heard: 0 but in splits that
+            leak.
+        drawn: what the intervals draw: "speakers" or "clips".
+        parts: figures of each fold, seed and condition.
+        pooled: figures of all clips together, for each seed and condition.
+        spreads: between folds and seeds, for each condition and metric.
+    """
+
+    by: str
+    folds: dict[str, list[str]]
+    seeds: list[int]
+    validation: float = math.nan
+    text_disjoint: str = ""
+    seen_speakers: float = 0.0
+    drawn: str = "speakers"
+    parts: list[Part] = field(default_factory=list)
+    pooled: list[Part] = field(default_factory=list)
+    spreads: list[Spread] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that one evaluation of one run measured.
 
@@ -178,6 +239,8 @@ class Results:
         hardest: clips worth listening to, hardest first.
         enhanced: clips before and after the enhancer; not written to JSON.
         rejection: the operating point of the stored threshold.
+        cross_validation: folds and seeds, where these are figures of all folds together.
+        answers: to each clip; not written to JSON.
 
     Raises:
         ConfigError: two rows of one condition, a confusion matrix that does not fit the
@@ -198,6 +261,8 @@ class Results:
     hardest: list[Hardest] = field(default_factory=list)
     enhanced: list[Enhanced] = field(default_factory=list, compare=False, repr=False)
     rejection: Rejection | None = None
+    cross_validation: CrossValidation | None = None
+    answers: Answers | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         seen: set[Condition] = set()

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from noisewise.bundle import Bundle
-from noisewise.corpora import open_corpus
 from noisewise.corpora.voxceleb_trials import trial_lists, trial_rows
 from noisewise.decision.verification import Verification
 from noisewise.embedding import Change, embed_rows
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, step_of, thinned
+from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
 from noisewise.evaluation.transcripts import references, with_words
@@ -79,7 +79,7 @@ def open_trials(
     Raises:
         CorpusError: the run was trained on every speaker, or a list that does not fit the corpus.
     """
-    corpus = open_corpus(data, name, **options).checked()
+    corpus = open_for(bundle, data, name, **options)
     rows = corpus.rows
     listed: Trials | None = None
     source = f"seed {seed}"

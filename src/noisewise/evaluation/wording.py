@@ -33,6 +33,7 @@ class Metric:
 
 METRICS = {
     "accuracy": Metric("Accuracy", clause="{subject} is right {value} of the time"),
+    "uar": Metric("Unweighted average recall"),
     "macro_f1": Metric("Macro F1"),
     "slot_accuracy": Metric("Mean accuracy of slots"),
     "eer": Metric("Equal error rate", higher=False),

@@ -12,16 +12,17 @@ import datasets
 import torch
 from lightning.fabric import Fabric
 
-from noisewise.bundle import Bundle, build_model, load, save, seen_key
+from noisewise.bundle import Bundle, build_model, load, save, seen_keys
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
+from noisewise.corpora.folds import fingerprint, fold_values
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.slots import Slots, slots_of, with_combinations
 from noisewise.decision.verification import Verification
 from noisewise.errors import ConfigError
 from noisewise.model import SpeechModel
 from noisewise.noise.sources import NoiseSource, Rooms
-from noisewise.recipe import AugmentConfig, PhaseConfig, Recipe
+from noisewise.recipe import AugmentConfig, DataConfig, PhaseConfig, Recipe
 from noisewise.seeding import derive
 from noisewise.training.augment import Augmenter
 from noisewise.training.data import Clips, check_columns, held_out
@@ -44,13 +45,15 @@ SPEAKER = "speaker"
 class Splits:
     """The parts of a corpus that training may see, and the classes that it tells apart.
 
-    With slots, the classes are their combinations.
+    With slots, the classes are their combinations. ``fold`` is what the run remembers of the fold
+    that it leaves out.
     """
 
     train: datasets.Dataset
     validation: datasets.Dataset
     labels: list[str]
     slots: Slots | None = None
+    fold: dict[str, Any] | None = None
 
     @property
     def classes(self) -> int | dict[str, int]:
@@ -189,8 +192,14 @@ def train(
             "fractions": list(recipe.data.fractions),
             "init": Path(init).name if init is not None else None,
             "skipped": len(skipped),
+            **({} if parts.fold is None else {"fold": parts.fold}),
         },
-        frozenset(seen_key(row) for part in (parts.train, parts.validation) for row in part),
+        frozenset(
+            key
+            for part in (parts.train, parts.validation)
+            for row in part
+            for key in seen_keys(row)
+        ),
     )
     if isinstance(bundle.decision, Verification) and not bundle.decision.calibration.slope:
         say("on validation trials higher scores do not speak for one speaker: all is rejected")
@@ -357,8 +366,8 @@ def make_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -
 def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
     """Open the recipe's corpus; train and validation rows, disjoint from test and each other."""
     data = recipe.data
-    corpus = open_corpus(data.root, data.corpus, **data.options).checked()
-    corpus = corpus.with_splits(data.seed(recipe.seed), data.fractions)
+    opened = open_corpus(data.root, data.corpus, **data.options).checked()
+    corpus = data.split(opened, recipe.seed)
     if recipe.decision.slots:
         corpus = with_combinations(corpus, recipe.task, recipe.decision.slots)
     if recipe.task not in (*corpus.labels, SPEAKER):
@@ -381,7 +390,31 @@ def open_parts(recipe: Recipe, say: Say) -> tuple[Corpus, Splits]:
         f"{corpus.name}: {len(train)} training and {len(validation)} validation clips of "
         f"{len(labels)} classes, {len(corpus.skipped)} skipped"
     )
-    return corpus, Splits(train, validation, labels, slots)
+    fold = _fold_of(data, opened, corpus)
+    if fold is not None:
+        left_out = f", {fold['dropped']} others have its texts" if fold["dropped"] else ""
+        say(f"fold {data.fold}: {len(corpus.split('test'))} clips to test on{left_out}")
+    return corpus, Splits(train, validation, labels, slots, fold)
+
+
+def _fold_of(data: DataConfig, opened: Corpus, split: Corpus) -> dict[str, Any] | None:
+    """What a run remembers of the fold that it leaves out, so that `evaluate` finds it again.
+
+    Args:
+        data: of the recipe.
+        opened: the corpus.
+        split: the same, split by the fold.
+    """
+    if data.fold is None or data.folds is None:
+        return None
+    return {
+        "name": data.fold,
+        **data.folds.model_dump(),
+        "values": fold_values(opened, data.folds.by, data.folds.number)[data.fold],
+        "dropped": len(opened.rows) - len(split.rows),
+        "options": data.options,
+        "fingerprint": fingerprint(opened, data.folds.by),
+    }
 
 
 def open_sources(

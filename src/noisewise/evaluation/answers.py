@@ -1,0 +1,65 @@
+"""What a run answered to each clip: `Answers`, in a JSON file that figures can be pooled from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation.schema import build, pretty, to_plain
+from noisewise.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A run's answers to the clips of a test, condition by condition.
+
+    Attributes:
+        classes: labels that the run knows.
+        ids: of the clips.
+        speakers: of the clips, None where unknown.
+        true: place of each clip's label in ``classes``, -1 for a label that the run lacks.
+        said: condition name -> place of each clip's answer, -1 where the clip could not be used.
+        settings: of the evaluation, in words of whoever made it.
+
+    Raises:
+        ConfigError: lists of different lengths, or a place that is not in ``classes``.
+    """
+
+    classes: list[str]
+    ids: list[str]
+    speakers: list[str | None]
+    true: list[int]
+    said: dict[str, list[int]]
+    settings: str = ""
+
+    def __post_init__(self) -> None:
+        columns: list[list[int]] = [self.true, *self.said.values()]
+        lengths = {len(self.ids), len(self.speakers), *map(len, columns)}
+        if len(lengths) > 1:
+            raise ConfigError(f"answers to {len(self.ids)} clips in lists of {sorted(lengths)}")
+        size = len(self.classes)
+        wrong = [place for column in columns for place in column if not -1 <= place < size]
+        if wrong:
+            raise ConfigError(f"answer {wrong[0]} is not a place in {size} classes")
+
+
+def write_answers(path: Path, answers: Answers) -> None:
+    """Write the answers, whole or not at all; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (pretty(to_plain(answers)) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def read_answers(path: Path) -> Answers:
+    """Read what `write_answers` wrote.
+
+    Raises:
+        ConfigError: missing, not JSON, or a value that breaks the schema.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        answers: Answers = build(Answers, value, "answers")
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        raise ConfigError(f"{path}: not readable as answers ({error})") from error
+    return answers

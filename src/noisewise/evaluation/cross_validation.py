@@ -1,0 +1,231 @@
+"""Pools the answers of all folds: figures of all clips together, of each fold, and their spread."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation.answers import Answers
+from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
+from noisewise.metrics.classification import of_counts
+from noisewise.metrics.intervals import bootstrap
+
+METRICS = ("accuracy", "uar", "macro_f1")
+
+
+def pool(
+    runs: Mapping[tuple[str, int], tuple[Results, Answers]],
+    folds: Mapping[str, Sequence[str]],
+    by: str,
+    *,
+    run: str = "",
+    validation: float = math.nan,
+    text_disjoint: str = "",
+    seen_speakers: float = 0.0,
+    seed: int = 0,
+) -> Results:
+    """One `Results` of the runs of a cross-validation.
+
+    Every clip was answered by the run that was not trained on its fold. A metric is that of all
+    clips together, averaged over the seeds. Its interval draws whole speakers, the same for all
+    seeds, or clips where a speaker is unknown. Clips that some seed could not use do not count.
+
+    Args:
+        runs: (fold, seed) -> results and answers; every fold with every seed, on the same
+            conditions.
+        folds: fold -> the values of ``by`` in it.
+        by: column that the folds were made by.
+        run: what reports call it.
+        validation, text_disjoint: settings of the folds, to be told.
+        seen_speakers: share of test clips whose true speaker training heard.
+        seed: of the intervals.
+
+    Raises:
+        ConfigError: a fold is missing with some seed, or has another condition or class.
+    """
+    seeds = sorted({seed for _, seed in runs})
+    missing = [(fold, seed) for fold in folds for seed in seeds if (fold, seed) not in runs]
+    if missing or not runs:
+        raise ConfigError(f"cross-validation: no answers of {missing or 'any fold'}")
+    results = [runs[fold, seeds[0]][0] for fold in folds]
+    table = _Table.of([[runs[fold, seed][1] for seed in seeds] for fold in folds], list(folds))
+    rows, parts, pooled, spreads, confusion = [], [], [], [], {}
+    for row in results[0].rows:
+        name = row.condition.name
+        said = table.usable(name)
+        if not len(said.codes):
+            rows.append(replace(row, n=0, metrics={}, intervals={}))
+            continue
+        of_folds = [said.of(number, fold, seeds) for number, fold in enumerate(folds)]
+        parts += [part for own in of_folds for part in own]
+        together = said.parts("", seeds)
+        pooled += together
+        confusion[name] = said.counts().sum(0).tolist()
+        groups = None if table.speakers is None else table.speakers[said.clips].tolist()
+        figures = {metric: [part.metrics[metric] for part in together] for metric in METRICS}
+        intervals = {
+            metric: bootstrap(
+                partial(_mean, said.size, metric),
+                [said.codes],
+                seed,
+                groups,
+                confidence=results[0].confidence,
+            )
+            for metric in METRICS
+        }
+        spreads += [_spread(name, metric, of_folds, figures[metric]) for metric in METRICS]
+        rows.append(
+            replace(
+                row,
+                n=len(said.codes),
+                metrics={metric: float(np.mean(values)) for metric, values in figures.items()},
+                intervals=intervals,
+                skipped=sum(own.rows[len(rows)].skipped for own in results),
+            )
+        )
+    return Results(
+        task=results[0].task,
+        rows=rows,
+        run=run,
+        recipe=results[0].recipe,
+        data=None
+        if (data := results[0].data) is None
+        else replace(
+            data,
+            split=f"{len(folds)} folds by {by}",
+            clips=len(table.true),
+            speakers=0 if table.speakers is None else len(set(table.speakers)),
+            excluded_seen=sum(own.data.excluded_seen for own in results if own.data is not None),
+        ),
+        confidence=results[0].confidence,
+        classes=table.classes,
+        confusion=confusion,
+        unknown_labels=dict(sum((Counter(own.unknown_labels) for own in results), Counter())),
+        skipped=[clip for own in results for clip in own.skipped],
+        cross_validation=CrossValidation(
+            by=by,
+            folds={fold: list(values) for fold, values in folds.items()},
+            seeds=seeds,
+            validation=validation,
+            text_disjoint=text_disjoint,
+            seen_speakers=seen_speakers,
+            drawn="clips" if table.speakers is None else "speakers",
+            parts=parts,
+            pooled=pooled,
+            spreads=spreads,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Usable:
+    """The clips that every seed could use under one condition.
+
+    Attributes:
+        clips: (usable,) numbers of them.
+        fold: (usable,) number of the fold of each.
+        codes: (usable, seeds) true class x classes + answer.
+        size: number of classes.
+        condition: its name.
+    """
+
+    clips: np.ndarray
+    fold: np.ndarray
+    codes: np.ndarray
+    size: int
+    condition: str
+
+    def counts(self) -> np.ndarray:
+        """(seeds, classes, classes) int64 confusion matrices."""
+        return _counts(self.size, self.codes)
+
+    def parts(self, fold: str, seeds: Sequence[int]) -> list[Part]:
+        """Figures of these clips, seed by seed, under the name ``fold``."""
+        figures = of_counts(self.counts())
+        return [
+            Part(fold, seed, self.condition, len(self.codes),
+                 {metric: float(values[n]) for metric, values in figures.items()})
+            for n, seed in enumerate(seeds)
+        ]  # fmt: skip
+
+    def of(self, number: int, fold: str, seeds: Sequence[int]) -> list[Part]:
+        """`parts` of one fold; empty where none of its clips could be used."""
+        own = self.fold == number
+        if not own.any():
+            return []
+        return replace(self, clips=self.clips[own], codes=self.codes[own]).parts(fold, seeds)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The answers of all folds, one line a clip."""
+
+    classes: list[str]
+    fold: np.ndarray
+    speakers: np.ndarray | None
+    true: np.ndarray
+    said: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[Answers]], folds: Sequence[str]) -> _Table:
+        """From the answers of each fold, one a seed."""
+        first = answers[0][0]
+        classes, conditions = first.classes, list(first.said)
+        for fold, own in zip(folds, answers, strict=True):
+            for one in own:
+                if one.classes != classes or list(one.said) != conditions or one.ids != own[0].ids:
+                    raise ConfigError(
+                        f"cross-validation: fold {fold!r} has other classes, conditions or clips"
+                    )
+        flat = [own[0] for own in answers]
+        speakers = [speaker for one in flat for speaker in one.speakers]
+        known = None not in speakers and len(set(speakers)) > 1
+        return cls(
+            classes,
+            np.repeat(np.arange(len(flat)), [len(one.ids) for one in flat]),
+            np.array(speakers) if known else None,
+            np.array([place for one in flat for place in one.true], dtype=np.int64),
+            {
+                name: np.concatenate(
+                    [np.stack([one.said[name] for one in own], 1) for own in answers]
+                )
+                for name in conditions
+            },
+        )
+
+    def usable(self, condition: str) -> _Usable:
+        """The clips with a known label that every seed could use under a condition."""
+        said = self.said[condition]
+        clips = np.flatnonzero((self.true >= 0) & (said >= 0).all(1))
+        codes = self.true[clips, None] * len(self.classes) + said[clips]
+        return _Usable(clips, self.fold[clips], codes, len(self.classes), condition)
+
+
+def _counts(size: int, codes: np.ndarray) -> np.ndarray:
+    """(seeds, classes, classes) confusion matrices of (clips, seeds) codes."""
+    seeds = codes.shape[1]
+    flat = (codes + np.arange(seeds) * size**2).ravel()
+    return np.bincount(flat, minlength=seeds * size**2).reshape(seeds, size, size)
+
+
+def _mean(size: int, metric: str, codes: np.ndarray) -> float:
+    """A metric of all clips together, averaged over the seeds."""
+    return float(of_counts(_counts(size, codes))[metric].mean())
+
+
+def _spread(
+    condition: str, metric: str, folds: Sequence[Sequence[Part]], pooled: Sequence[float]
+) -> Spread:
+    means = [float(np.mean([part.metrics[metric] for part in own])) for own in folds if own]
+    return Spread(condition, metric, float(np.mean(means)), _deviation(means), _deviation(pooled))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Standard deviation of a sample, NaN of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

@@ -1,0 +1,55 @@
+"""Answers: what is written is what is read, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation.answers import Answers, read_answers, write_answers
+
+SOME = Answers(
+    ["yes", "no"], ["a", "b", "c"], ["ann", None, "ben"], [0, 1, -1],
+    {"clean": [0, 0, 1], "rain 5 dB": [-1, 1, 0]}, "settings",
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.text(), st.none() | st.text(), st.integers(-1, 1))), st.text())
+def test_there_and_back(tmp_path_factory, clips, settings):
+    ids, speakers, true = (list(side) for side in zip(*clips, strict=True)) if clips else ([],) * 3
+    answers = Answers(["yes", "no"], ids, speakers, true, {"clean": true}, settings)
+    path = tmp_path_factory.getbasetemp() / "deep" / "answers.json"
+    write_answers(path, answers)
+    assert read_answers(path) == answers
+
+
+def test_a_line_a_list(tmp_path):
+    write_answers(tmp_path / "answers.json", SOME)
+    text = (tmp_path / "answers.json").read_text()
+    assert '"rain 5 dB": [-1, 1, 0]' in text
+    assert len(text.splitlines()) == 11
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ["a"]}, r"answers to 1 clips in lists of \[1, 3\]"),
+        ({"said": {"clean": [0]}}, r"\[1, 3\]"),
+        ({"true": [0, 1, 2]}, "answer 2 is not a place in 2 classes"),
+        ({"said": {"clean": [0, -2, 1]}}, "answer -2"),
+    ],
+)
+def test_lists_that_do_not_fit(change, message):
+    values = {name: getattr(SOME, name) for name in SOME.__dataclass_fields__}
+    with pytest.raises(ConfigError, match=message):
+        Answers(**values | change)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"classes": []}', '{"classes": 3}'])
+def test_files_that_are_none(content, tmp_path):
+    path = tmp_path / "answers.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"answers.json: not readable as answers"):
+        read_answers(path)

@@ -1,0 +1,166 @@
+"""Pooling: the figures of the clips as one list, whatever fold they came from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from noisewise.errors import ConfigError
+from noisewise.evaluation.answers import Answers
+from noisewise.evaluation.cross_validation import METRICS, pool
+from noisewise.evaluation.results import Data, Results, Row, Skipped, dumps
+from noisewise.metrics.classification import accuracy, confusion, macro_f1, uar
+from noisewise.metrics.intervals import bootstrap
+from noisewise.seeding import rng
+
+CLASSES = ["angry", "happy", "sad"]
+SIZES = {"A": 40, "B": 25, "C": 31}
+FOLDS = {name: [name] for name in SIZES}
+CONDITIONS = (Row(n=1), Row("rain", 5.0, n=1))
+
+
+def make_run(fold: str, seed: int, speakers: bool = True) -> tuple[Results, Answers]:
+    """A run that is right more often with a higher seed, and cannot use some noisy clips."""
+    random = rng(0, fold)
+    true = random.integers(-1, 3, SIZES[fold])
+    said = {}
+    for row in CONDITIONS:
+        draw = rng(seed, fold, row.condition.name)
+        right = draw.random(len(true)) < 0.5 + 0.1 * seed
+        said[row.condition.name] = np.where(
+            right & (true >= 0), true, draw.integers(0, 3, len(true))
+        )
+    said["rain 5 dB"][3] = -1
+    ids = [f"{fold}{n}" for n in range(len(true))]
+    people = [f"{fold}-{n % 4}" if speakers else None for n in range(len(true))]
+    answers = Answers(
+        CLASSES, ids, people, true.tolist(), {name: own.tolist() for name, own in said.items()}
+    )
+    results = Results(
+        "emotion",
+        [CONDITIONS[0], replace(CONDITIONS[1], skipped=1)],
+        recipe="toy",
+        data=Data("toy", "root", "test", 0, len(true), 4, 1),
+        unknown_labels={"bored": int((true < 0).sum())},
+        skipped=[Skipped(ids[3], "silent", "rain 5 dB")],
+    )
+    return results, answers
+
+
+def make_runs(seeds: tuple[int, ...] = (0, 1), speakers: bool = True):
+    return {(fold, seed): make_run(fold, seed, speakers) for fold in SIZES for seed in seeds}
+
+
+def together(runs, seed, condition):
+    """(true, said, speaker) of the usable clips of all folds."""
+    clips = [
+        clip
+        for fold in SIZES
+        for answers in [runs[fold, seed][1]]
+        for clip in zip(answers.true, answers.said[condition], answers.speakers, strict=True)
+        if min(clip[:2]) >= 0
+    ]
+    return [list(side) for side in zip(*clips, strict=True)]
+
+
+def test_figures_of_one_list():
+    runs = make_runs()
+    found = pool(runs, FOLDS, "session", run="toy", validation=0.2)
+    for row, size in zip(found.rows, (0, 3), strict=True):
+        name = row.condition.name
+        lists = [together(runs, seed, name) for seed in (0, 1)]
+        for metric, of in zip(METRICS, (accuracy, uar, macro_f1), strict=True):
+            values = [of(*own[:2]) for own in lists]
+            assert row.metrics[metric] == pytest.approx(np.mean(values))
+            low, high = row.intervals[metric]
+            assert low <= row.metrics[metric] <= high
+            spread = next(
+                s
+                for s in found.cross_validation.spreads
+                if (s.condition, s.metric) == (name, metric)
+            )
+            assert spread.seed_sd == pytest.approx(np.std(values, ddof=1))
+        assert row.n == len(lists[0][0])
+        assert row.skipped == size
+        assert found.confusion[name] == sum(confusion(*own[:2], 3) for own in lists).tolist()
+    assert found.data == Data("toy", "root", "3 folds by session", 0, 96, 12, 3)
+    assert len(found.skipped) == 3
+    assert sum(found.unknown_labels.values()) == 96 - found.rows[0].n
+
+
+def test_intervals_draw_speakers_and_all_seeds_alike():
+    runs = make_runs()
+    found = pool(runs, FOLDS, "session", seed=5)
+    one, two = (together(runs, seed, "clean") for seed in (0, 1))
+    wanted = bootstrap(
+        lambda true, first, second: np.mean([uar(true, first), uar(true, second)]),
+        [np.array(one[0]), np.array(one[1]), np.array(two[1])],
+        5,
+        one[2],
+    )
+    assert found.rows[0].intervals["uar"] == pytest.approx(wanted)
+    assert found.cross_validation.drawn == "speakers"
+    unknown = pool(make_runs(speakers=False), FOLDS, "session", seed=5)
+    assert unknown.cross_validation.drawn == "clips"
+    assert unknown.rows[0].metrics == found.rows[0].metrics
+    assert unknown.rows[0].intervals != found.rows[0].intervals
+
+
+def test_parts_are_the_folds():
+    runs = make_runs()
+    what = pool(runs, FOLDS, "session").cross_validation
+    assert len(what.parts) == 3 * 2 * 2
+    for part in what.parts:
+        answers = runs[part.fold, part.seed][1]
+        pairs = [
+            pair
+            for pair in zip(answers.true, answers.said[part.condition], strict=True)
+            if min(pair) >= 0
+        ]
+        assert part.n == len(pairs)
+        assert part.metrics["uar"] == pytest.approx(uar(*zip(*pairs, strict=True)))
+    folds = [
+        np.mean([p.metrics["uar"] for p in what.parts if (p.fold, p.condition) == (f, "clean")])
+        for f in FOLDS
+    ]
+    spread = next(s for s in what.spreads if (s.condition, s.metric) == ("clean", "uar"))
+    assert spread.fold_mean == pytest.approx(np.mean(folds))
+    assert spread.fold_sd == pytest.approx(np.std(folds, ddof=1))
+
+
+def test_order_of_runs_does_not_matter():
+    runs = make_runs()
+    backwards = dict(reversed(runs.items()))
+    assert dumps(pool(runs, FOLDS, "session")) == dumps(pool(backwards, FOLDS, "session"))
+
+
+def test_one_seed_has_no_spread():
+    found = pool(make_runs((1,)), FOLDS, "session")
+    assert all(math.isnan(s.seed_sd) for s in found.cross_validation.spreads)
+    assert found.cross_validation.seeds == [1]
+
+
+def test_a_condition_without_a_usable_clip():
+    runs = make_runs((0,))
+    for key, (results, answers) in runs.items():
+        said = {**answers.said, "rain 5 dB": [-1] * len(answers.ids)}
+        runs[key] = results, replace(answers, said=said)
+    found = pool(runs, FOLDS, "session")
+    assert (found.rows[1].n, found.rows[1].metrics) == (0, {})
+    assert set(found.confusion) == {"clean"}
+
+
+def test_what_does_not_belong_together():
+    runs = make_runs()
+    with pytest.raises(ConfigError, match=r"no answers of \[\('B', 1\)\]"):
+        pool({k: v for k, v in runs.items() if k != ("B", 1)}, FOLDS, "session")
+    with pytest.raises(ConfigError, match="no answers of any fold"):
+        pool({}, {}, "session")
+    results, answers = runs["C", 1]
+    for change in ({"classes": ["a", "b", "c"]}, {"ids": answers.ids[::-1]},
+                   {"said": {"clean": answers.said["clean"]}}):  # fmt: skip
+        with pytest.raises(ConfigError, match="fold 'C' has other classes, conditions or clips"):
+            pool({**runs, ("C", 1): (results, replace(answers, **change))}, FOLDS, "session")

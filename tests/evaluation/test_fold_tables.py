@@ -1,0 +1,94 @@
+"""The section about folds: every figure of the results, and what was done in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from noisewise.evaluation.cross_validation import METRICS
+from noisewise.evaluation.fold_tables import fold_tables, of_condition, words
+from noisewise.evaluation.results import CrossValidation, Part, Results, Row, Spread
+
+NAN = float("nan")
+
+
+def make(seeds: list[int], **options) -> Results:
+    parts = [
+        Part(
+            fold,
+            seed,
+            "clean",
+            10 * int(fold),
+            dict.fromkeys(METRICS, 0.1 * int(fold) + 0.2 * seed),
+        )
+        for fold in ("1", "2")
+        for seed in seeds
+    ]
+    over_seeds = 0.141 if len(seeds) > 1 else NAN
+    what = CrossValidation(
+        "speaker", {"1": ["ann", "<ben>"], "2": ["2"]}, seeds, 0.15, parts=parts,
+        spreads=[Spread("clean", name, 0.25, 0.07, over_seeds) for name in METRICS],
+        **options,
+    )  # fmt: skip
+    rows = [
+        Row(n=30, metrics=dict.fromkeys(METRICS, 0.27),
+            intervals=dict.fromkeys(METRICS, (0.21, 0.33))),
+        Row("rain", 5.0),
+    ]  # fmt: skip
+    return Results("emotion", rows, run="toy", cross_validation=what)
+
+
+def cells(html: str) -> list[str]:
+    lines = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    return [re.sub(r"<[^>]+>", " ", line).replace("\xa0", " ").split() for line in lines]
+
+
+def test_every_fold_and_all_together():
+    shown = cells(of_condition(make([0, 1]), "clean", METRICS))
+    assert " ".join(shown[0]) == "Fold Clips Accuracy Unweighted average recall Macro F1"
+    assert shown[1][:4] == ["1", "ann,", "&lt;ben&gt;", "10"]
+    assert shown[1][4:10] == ["20.0", "%", "±", "14.1", "over", "seeds"]
+    assert shown[2][:6] == ["2", "20", "30.0", "%", "±", "14.1"]
+    assert shown[3][:9] == ["mean", "of", "folds", "25.0", "%", "±", "7.0", "over", "folds"]
+    assert shown[4][:7] == ["all", "clips", "together", "30", "27.0", "%", "(21.0–33.0)"]
+
+
+def test_one_seed_and_one_metric():
+    shown = cells(of_condition(make([0]), "clean", ["uar"]))
+    assert shown[1] == ["1", "ann,", "&lt;ben&gt;", "10", "10.0", "%"]
+    assert not any("seeds" in line for line in shown)
+
+
+def test_a_condition_that_nothing_could_be_measured_in():
+    shown = cells(of_condition(make([0]), "rain 5 dB", METRICS))
+    assert shown[1][-1] == "–"
+    assert shown[-1] == ["all", "clips", "together", "0", "–", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, "intervals draw speakers"),
+        ({"drawn": "clips"}, "intervals draw clips"),
+        ({"text_disjoint": "text"}, "Training left out clips with the text of a test clip"),
+        ({"seen_speakers": 1.0}, "These folds leak: training heard the speakers of 100 %"),
+    ],
+)
+def test_words(options, wanted):
+    told = " ".join(words(make([0], **options).cross_validation))
+    assert wanted in told
+    assert ("leak" in told) == ("seen_speakers" in options)
+    assert "15 % of whose speakers" in told
+    assert "with 2 seeds" in " ".join(words(make([0, 1]).cross_validation))
+
+
+def test_the_section():
+    one = make([0, 1])
+    assert fold_tables([replace(one, cross_validation=None)], METRICS) == ""
+    whole = fold_tables([one], METRICS)
+    assert whole.count("<table>") == 2
+    assert "<summary>rain 5 dB</summary>" in whole
+    assert "<h3>" not in whole
+    assert "<h3>toy</h3>" in fold_tables([one, one], METRICS)

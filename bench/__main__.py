@@ -22,6 +22,7 @@ TITLES = {
     "bench_scoring": "Scoring speaker verification",
     "bench_enhancers": "Enhancers on one core",
     "bench_pitch": "F0 and mel spectrogram on one core",
+    "bench_emotion": "A training step of the recipes of emotion",
 }
 
 

@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from noisewise.errors import ConfigError
 from noisewise.pitch import CLASSES
-from noisewise.upstream.speech_split import SpeechSplit, thinned
+from noisewise.upstream.speech_split import OwnLSTM, SpeechSplit, thinned
 
 SMALL = {
     "channels": (16, 16, 16), "hidden": (3, 1, 4), "timbre": 5, "timbre_channels": 16,
@@ -48,7 +50,7 @@ def test_the_published_sizes():
         shapes = {name: tuple(code.shape[1:]) for name, code in parts.codes.items()}
         assert split.decode(parts).shape == (1, 192, 80)
     assert shapes == {"content": (24, 16), "rhythm": (24, 2), "pitch": (24, 64)}
-    assert split.decoder.lstm.input_size == 164
+    assert split.decoder.forwards[0].input_size == 164
 
 
 @pytest.mark.parametrize("encoders", ["decomposed", "single"])
@@ -70,6 +72,20 @@ def test_a_clip_of_any_length_is_alone_in_its_batch(encoders, lengths):
             torch.testing.assert_close(together.timbre[own], alone.timbre)
             torch.testing.assert_close(decoded[own, :n], split.decode(alone))
             assert not decoded[row, n:].any()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_lstm_is_the_bidirectional_one_over_packed_sequences(layers):
+    torch.manual_seed(0)
+    ours, peer = OwnLSTM(4, 3, layers), nn.LSTM(4, 3, layers, batch_first=True, bidirectional=True)
+    for layer in range(layers):
+        for half, end in ((ours.forwards, ""), (ours.backwards, "_reverse")):
+            for name, value in half[layer].named_parameters():
+                getattr(peer, name.replace("l0", f"l{layer}{end}")).data.copy_(value)
+    x, lengths = torch.randn(3, 9, 4), torch.tensor([9, 1, 5])
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = pad_packed_sequence(peer(packed)[0], True, total_length=9)
+    torch.testing.assert_close(ours(x, lengths), expected)
 
 
 def test_a_code_is_what_each_half_knows_at_its_side_of_the_block():

@@ -16,11 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from noisewise.errors import ConfigError
 from noisewise.masking import frame_mask, group_norm, own_moments, zero_outside
 from noisewise.pitch import CLASSES
+from noisewise.types import length_mask, wide
 from noisewise.upstream.resampling import RandomResampling
 
 Encoders = Literal["decomposed", "single"]
@@ -66,23 +66,33 @@ class ConvNorm(nn.Module):
 
 
 class OwnLSTM(nn.Module):
-    """Bidirectional LSTM over each clip's own frames."""
+    """Bidirectional LSTM over each clip's own frames.
+
+    The backward half hears each clip turned round within its own length. Both halves then run over
+    the padded batch, several times as fast as over packed sequences on a CPU.
+    """
 
     def __init__(self, inside: int, hidden: int, layers: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(inside, hidden, layers, batch_first=True, bidirectional=True)
+        sizes = [inside, *[2 * hidden] * (layers - 1)]
+        self.forwards, self.backwards = (
+            nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes)
+            for _ in range(2)
+        )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(batch, frames, channels) -> (batch, frames, 2 x hidden), zero beyond each clip."""
+        own = length_mask(lengths, x.shape[1])[:, :, None]
+        place = torch.arange(x.shape[1], device=x.device)
+        turned = torch.where(own[..., 0], lengths[:, None] - 1 - place, place)[:, :, None]
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.lstm.bias_ih_l0.dtype)  # type: ignore[arg-type]
-            out: Tensor
-            if int(lengths.min()) == x.shape[1]:
-                out, _ = self.lstm(x)
-                return out
-            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            out, _ = pad_packed_sequence(self.lstm(packed)[0], True, total_length=x.shape[1])
-            return out
+            x = wide(x)
+            for ahead, back in zip(self.forwards, self.backwards, strict=True):
+                round_ = x.gather(1, turned.expand_as(x))
+                halves = ahead(x)[0], back(round_)[0]
+                index = turned.expand_as(halves[1])
+                x = torch.cat([halves[0], halves[1].gather(1, index)], 2) * own
+        return x
 
 
 def thinned(x: Tensor, block: int) -> Tensor:

@@ -37,14 +37,14 @@ def small(toy_corpus):
     } | {f"decomposer.{key}": value for key, value in sizes.items()}
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     """In place of a power cut."""
 
 
 def run(small, out, stop_at=None, **changes):
     def report(phase, step, figures):
         if step == stop_at:
-            raise Stop
+            raise StoppedError
 
     recipe = load_any_recipe("decompose", small | changes)
     return decompose(recipe, out, device="cpu", report=report, command="noisewise pretrain x")
@@ -88,7 +88,7 @@ def test_f0_is_normalised_by_training_clips(small, tmp_path):
 def test_a_stopped_run_ends_with_the_same_weights(finished, small, tmp_path, monkeypatch, stop_at):
     monkeypatch.setattr("noisewise.training.loop.CHECKPOINT_SECONDS", 0.0)
     out = tmp_path / "run"
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         run(small, out, stop_at)
     run(small, out)
     same = (out / "model.safetensors").read_bytes()

@@ -1,4 +1,4 @@
-"""Reconstruction of the spectrum: the clean clip's, over own frames, from wherever the parts are."""
+"""Reconstruction of the spectrum: the clean clip, over own frames, wherever the parts are."""
 
 import pytest
 import torch

@@ -19,15 +19,17 @@ def fold_tables(results: Sequence[Results], metrics: Sequence[str]) -> Html:
         if r.cross_validation is None:
             continue
         parts += [tag("h3", r.run)] if len(results) > 1 else []
-        parts.append(tag("p", " ".join(words(r.cross_validation)), class_="note"))
+        parts.append(tag("p", words(r.cross_validation), class_="note"))
+        if r.cross_validation.seen_speakers > 0:
+            parts.append(tag("p", tag("strong", leak(r.cross_validation))))
         for number, row in enumerate(r.rows):
             shown = of_condition(r, row.condition.name, metrics)
             parts.append(shown if number == 0 else fold(row.condition.name, shown))
     return join(parts)
 
 
-def words(what: CrossValidation) -> list[str]:
-    """How the folds were used, what the figures are, and whether the folds leak speakers."""
+def words(what: CrossValidation) -> str:
+    """How the folds were used, and what the figures are."""
     seeds = len(what.seeds)
     kept = ""
     if what.validation > 0:
@@ -45,13 +47,16 @@ def words(what: CrossValidation) -> list[str]:
     figures = "Figures of all clips together are means over seeds, confusions are sums"
     told.append(f"{figures if seeds > 1 else 'Figures are those of all clips together'}; "
                 f"intervals draw {what.drawn}.")  # fmt: skip
-    if what.seen_speakers > 0:
-        share = f"{100 * what.seen_speakers:g} % of the test clips"
-        told.append(
-            f"These folds leak: training heard the speakers of {share}. Compare only with results "
-            "on the same folds."
-        )
-    return told
+    return " ".join(told)
+
+
+def leak(what: CrossValidation) -> str:
+    """A warning that training heard speakers of the test."""
+    share = f"{100 * what.seen_speakers:.3g} % of the test clips"
+    return (
+        f"These folds leak: training heard the speakers of {share}. Compare only with results on "
+        "the same folds."
+    )
 
 
 def of_condition(results: Results, condition: str, metrics: Sequence[str]) -> Html:

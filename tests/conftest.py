@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core, also in what tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -81,6 +82,43 @@ def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path = root / word / f"{speaker}_nohash_{take}.wav"
                 audio.write(path, toy_clip(word, number, take))
     return root
+
+
+@pytest.fixture(scope="session")
+def emotion_corpus(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Toy clips laid out as RAVDESS: 4 actors, 3 emotions, both statements."""
+    root = tmp_path_factory.mktemp("emotions")
+    for actor in range(1, 5):
+        folder = root / f"Actor_{actor:02d}"
+        folder.mkdir()
+        for emotion, word in zip(("03", "04", "05"), WORDS, strict=True):
+            for take in range(2):
+                name = f"03-01-{emotion}-01-0{take + 1}-01-{actor:02d}.wav"
+                shutil.copy(toy_corpus / word / f"voice{actor}_nohash_{take}.wav", folder / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_split(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``small_split("decomposed")``: folder of a small decomposer with fresh weights."""
+    from noisewise.upstream.decomposer import Decomposer, write_decomposer
+
+    def make(encoders: str) -> Path:
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp("split")
+        decomposer = Decomposer(
+            encoders,  # type: ignore[arg-type]
+            channels=(16, 16, 16),
+            hidden=(2, 1, 3),
+            timbre=4,
+            timbre_channels=16,
+            decoder=8,
+            decoder_layers=1,
+        )
+        write_decomposer(folder, decomposer, ["someone"])
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,10 @@ SMALL = [
     "--network.architecture.intermediate_size", "32", "--codes.layers", "[2, 3]",
     "--codes.units", "20", "--held_out.clips", "4", "--precision", "32-true",
 ]  # fmt: skip
+SMALL_SPLIT = [
+    "--decomposer.channels", "[16, 16, 16]", "--decomposer.decoder", "8", "--held_out.clips", "4",
+    "--f0.clips", "4", "--precision", "32-true",
+]  # fmt: skip
 NOT_RUN = ("pip", "pytest", "mkdocs", "ruff", "mypy", "python")
 
 
@@ -70,11 +74,19 @@ def commands(page):
 
 @pytest.fixture
 def workplace(
-    toy_corpus, clips, published_res, fairseq_checkpoint, hub_folder, tmp_path, monkeypatch
+    toy_corpus,
+    emotion_corpus,
+    clips,
+    published_res,
+    fairseq_checkpoint,
+    hub_folder,
+    tmp_path,
+    monkeypatch,
 ):
     """A current folder with everything that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(toy_corpus, "CORPUS")
+    shutil.copytree(emotion_corpus, "EMOTIONS")
     for folder, kind in (("NOISE", "pink"), ("OTHER_NOISE", "brown")):
         Path(folder, "street").mkdir(parents=True)
         for number in range(2):
@@ -116,8 +128,9 @@ def execute(words, speakers):
     if isinstance(recipe, Recipe):
         words += shortened(recipe, speakers)
     if verb == "pretrain":
-        words += SMALL
-        for number in range(len(load_any_recipe("noisewise-small").phases)):
+        named = words[1] if not words[1].startswith("--") else "noisewise-small"
+        words += SMALL_SPLIT if named == "decompose" else SMALL
+        for number in range(len(load_any_recipe(named).phases)):
             words += [f"--phases.{number}.steps", "2", f"--phases.{number}.validate_every", "2"]
             words += [f"--phases.{number}.batches.seconds", "4"]
     if trains or verb in ("pretrain", "evaluate", "enroll", "corrupt"):

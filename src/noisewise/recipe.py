@@ -290,6 +290,12 @@ class WatchConfig(_Strict):
     probe: ProbeConfig = ProbeConfig()
 
 
+class F0Config(_Strict):
+    """Training clips, drawn by the seed, whose F0 gives the statistics that it is normalised by."""
+
+    clips: int = Field(500, ge=1)
+
+
 class UnlabelledRecipe(_Strict):
     """Training on audio alone: what all kinds of it have."""
 
@@ -316,13 +322,12 @@ class PretrainRecipe(UnlabelledRecipe):
 class DecomposeRecipe(UnlabelledRecipe):
     """Training of a decomposer of speech, from its own reconstruction.
 
-    ``decomposer`` has the options of `noisewise.upstream.decomposer.Decomposer`; the statistics of
-    F0 are those of ``pitch_clips`` training clips, drawn by the seed.
+    ``decomposer`` has the options of `noisewise.upstream.decomposer.Decomposer`.
     """
 
     kind: Literal["decomposition"]
     decomposer: dict[str, Any] = Field(default_factory=dict)
-    pitch_clips: int = Field(500, ge=1)
+    f0: F0Config = F0Config()
 
 
 AnyRecipe = Recipe | BenchmarkRecipe | PretrainRecipe | DecomposeRecipe

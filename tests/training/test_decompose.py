@@ -29,7 +29,7 @@ def small(toy_corpus):
         "corpora": [{"root": str(toy_corpus), "fractions": [0.7, 0.3, 0.0]}],
         "precision": "32-true",
         "held_out.clips": 6,
-        "pitch_clips": 8,
+        "f0.clips": 8,
         "augment.noise": ["pink"],
         "phases.0.steps": 6,
         "phases.0.validate_every": 3,
@@ -76,7 +76,7 @@ def test_the_folder_is_a_decomposer(finished, small):
 
 def test_f0_is_normalised_by_training_clips(small, tmp_path):
     """With more clips asked for than there are, by all of them."""
-    run(small, tmp_path / "run", **{"pitch_clips": 1000, "phases.0.steps": 1})
+    run(small, tmp_path / "run", **{"f0.clips": 1000, "phases.0.steps": 1})
     clips = open_audio(load_any_recipe("decompose", small), None)
     of_each = [LogF0Statistics.of(track(read_row(row))) for row in clips.train]
     found = sum(of_each, LogF0Statistics())

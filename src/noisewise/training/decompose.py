@@ -56,7 +56,7 @@ def decompose(
 
 def _fresh(recipe: DecomposeRecipe, clips: Audio) -> Any:
     decomposer = build_decomposer(recipe.decomposer)
-    decomposer.fit_pitch(_some(clips.train, recipe.pitch_clips, recipe.seed))
+    decomposer.fit_pitch(_some(clips.train, recipe.f0.clips, recipe.seed))
     return decomposer
 
 
@@ -76,7 +76,7 @@ def _finish(
     write_decomposer(out, model.decomposer, clips.seen)
     shown = list(_some(clips.validation, SHOWN, recipe.seed))
     try:
-        write_atomic(out / "README.md", decomposer_card(recipe, found).encode())
+        write_atomic(out / "README.md", decomposer_card(recipe, found, out.resolve().name).encode())
         write_atomic(out / "report.html", split_report(model.decomposer, shown, found).encode())
         write_atomic(out / FINISHED, json_bytes(found))
     except OSError as error:

@@ -21,21 +21,26 @@ def model_card(recipe: PretrainRecipe, found: dict[str, Any]) -> str:
         columns = "`loss` is that of the phase's objective on validation speakers; the other\n"
         columns += "columns are linear probes on the mean over frames and layers.\n"
     use = f"noisewise embed {recipe.recipe} CLIPS --out D"
-    return _card(recipe, found, f"{what}20 ms", columns, use)
+    return _card(recipe, found, f"{what}20 ms", columns, use, recipe.recipe)
 
 
-def decomposer_card(recipe: DecomposeRecipe, found: dict[str, Any]) -> str:
-    """The same of a decomposer."""
+def decomposer_card(recipe: DecomposeRecipe, found: dict[str, Any], name: str) -> str:
+    """The same of a decomposer that is called ``name``."""
     what = "content, rhythm, pitch and timbre, 16 kHz, a code every 128 ms"
     columns = "`loss` is the mean squared error of the mel spectrogram on validation speakers.\n"
-    use = f"noisewise train emotion-decomposed --model.upstream.decomposer {recipe.recipe}"
-    return _card(recipe, found, what, columns, use)
+    use = f"noisewise train emotion-decomposed --model.upstream.decomposer {name}"
+    return _card(recipe, found, what, columns, use, name)
 
 
 def _card(
-    recipe: UnlabelledRecipe, found: dict[str, Any], what: str, columns: str, use: str
+    recipe: UnlabelledRecipe,
+    found: dict[str, Any],
+    what: str,
+    columns: str,
+    use: str,
+    name: str,
 ) -> str:
-    lines = [f"# {recipe.recipe}", "", recipe.description, ""]
+    lines = [f"# {name}", "", recipe.description, ""]
     lines += [
         f"- {found['parameters']:,} parameters; {what}",
         f"- trained for {found['hours_of_training']:.2f} hours on unlabelled audio:",

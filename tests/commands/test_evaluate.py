@@ -315,3 +315,22 @@ def test_refusals_of_trials(arguments, message, noisewise, run, speaker_run, toy
     assert done.status == 2, done.err
     assert message in done.err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_beams_are_for_runs_with_a_transcriber(noisewise, run, spoken_run, spoken_corpus, tmp_path):
+    found = {}
+    for beam in (0, 5):
+        words = ["--data", spoken_corpus, "--out", tmp_path / str(beam), *FAST]
+        words += ["--beam", beam] if beam else []
+        done = noisewise("evaluate", spoken_run, run, *words)
+        assert done.status == 0
+        silent = f"{run.name}: has no transcriber, --beam changes nothing"
+        assert (silent in done.err) == bool(beam)
+        found[beam] = read_results(tmp_path / str(beam) / "results.json")
+        plain = read_results(tmp_path / str(beam) / f"results-{run.name}.json")
+        assert "wer" not in plain.metrics
+    assert found[0].clean.metrics["accuracy"] == found[5].clean.metrics["accuracy"]
+    assert found[0].clean.metrics["cer"] != found[5].clean.metrics["cer"]
+    refused = noisewise("evaluate", spoken_run, "--data", spoken_corpus, "--beam", -2, *FAST)
+    assert refused.status == 2
+    assert "beam must be 0" in refused.err

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import noisewise
 from noisewise import audio
+from noisewise.backend.transcribers import CTCTranscriber
 from noisewise.bundle import seen_key
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import read_row
@@ -20,11 +21,13 @@ from noisewise.evaluation.trial_grid import Segment, evaluate_trials, open_trial
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import eer, false_accept, false_reject, min_dcf
 from noisewise.metrics.speaker_intervals import eer_interval
+from noisewise.metrics.words import character_edits, error_rate
 from noisewise.noise.condition import Condition, Grid
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import Generated
 from noisewise.sampling.trials import make_trials
 from noisewise.trials import Trials, write_trials
+from noisewise.types import Waves
 
 
 @pytest.fixture
@@ -279,3 +282,19 @@ def test_a_map_is_of_the_speakers_with_most_clips(bundle, toy_corpus):
     assert all(count <= least for name, count in counts.items() if name not in kept)
     assert some_speakers(given).rows["id"][:] == given.test.rows["id"][:]
     assert replace(found, rows=None) == replace(given.test, rows=None)
+
+
+def test_what_was_said_is_measured_in_every_condition_too(bundle, spoken_corpus):
+    """The run has not learnt it; the figures are those of the clips one by one."""
+    upstream = bundle.model.upstream
+    bundle.model.transcriber = CTCTranscriber(upstream.dim, upstream.depth, "aefhilmrsu").eval()
+    given = open_trials(bundle, spoken_corpus)
+    results, _ = evaluate_trials(bundle, given, noise=["pink"], snr=[0], segments=2, segment_s=0.3)
+    spoken = [row for row in given.test.rows if row["text"]]
+    texts = [bundle.model.hear(Waves.collate([read_row(r)]), beam=0)[1][0] for r in spoken]
+    said = [row["text"].strip(" .").lower() for row in spoken]
+    expected = error_rate(*character_edits(said, texts))
+    assert results.clean.metrics["cer"] == pytest.approx(expected)
+    assert results.metrics[0] == "eer"
+    assert all({"wer", "cer"} <= row.metrics.keys() for row in results.rows)
+    assert results.data.transcripts == len(spoken)

@@ -14,7 +14,7 @@ from noisewise.components import COMPONENTS
 from noisewise.corpora.registry import LAYOUTS
 from noisewise.noise.codec import CODECS
 from noisewise.noise.generate import GENERATORS
-from noisewise.recipe import PretrainRecipe, Recipe, shipped
+from noisewise.recipe import DecomposeRecipe, PretrainRecipe, Recipe, shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -65,7 +65,8 @@ def test_every_name_is_documented():
     assert all(f"`{name}`" in noise and f"`{name}`" in corpora for name in GENERATORS)
     assert all(f"`{name}`" in noise for name in CODECS)
     assert all(f"| `{name}` |" in corpora for name in LAYOUTS)
-    for kind in ("enhancer", "upstream", "frame_enhancer", "backend", "head", "term", "optimizer"):
+    stages = ("enhancer", "upstream", "frame_enhancer", "trunk", "backend", "head", "transcriber")
+    for kind in (*stages, "term", "optimizer"):
         assert all(f"`{name}" in recipes for name in COMPONENTS[kind])
     assert all(f"| `{name}` |" in words_of("pretraining") for name in COMPONENTS["teacher"])
     assert all(f"name: {name}" in recipes for name in COMPONENTS["batches"])
@@ -83,10 +84,13 @@ def test_every_key_of_a_recipe_is_documented():
     assert all(f"`{key}`" in text for key in set(phase.model_fields) - {"name"})
 
 
-def test_every_key_of_pretraining_is_documented():
-    text = words_of("recipes") + words_of("pretraining")
-    for name in set(PretrainRecipe.model_fields) - {"kind", "phases"}:
-        model = PretrainRecipe.model_fields[name].annotation
+@pytest.mark.parametrize(
+    ("recipe", "page"), [(PretrainRecipe, "pretraining"), (DecomposeRecipe, "emotion")]
+)
+def test_every_key_of_training_without_labels_is_documented(recipe, page):
+    text = words_of("recipes") + words_of("pretraining") + words_of(page)
+    for name in set(recipe.model_fields) - {"kind", "phases"}:
+        model = recipe.model_fields[name].annotation
         inner = (model, *getattr(model, "__args__", ()))
         fields = [key for kind in inner for key in getattr(kind, "model_fields", ())]
         for key in fields or [name]:

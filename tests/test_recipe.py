@@ -9,6 +9,7 @@ from noisewise.errors import ConfigError
 from noisewise.recipe import (
     BenchmarkRecipe,
     DataConfig,
+    DecomposeRecipe,
     PhaseMaskConfig,
     PretrainRecipe,
     Recipe,
@@ -39,7 +40,8 @@ def test_shipped_recipes_load_and_build(name):
 def test_shipped_benchmarks_load_and_build():
     from noisewise.components import build
 
-    assert set(shipped()) - set(TRAINING) == {"pooling-benchmark", "noisewise-small"}
+    others = {"pooling-benchmark", "noisewise-small", "decompose"}
+    assert set(shipped()) - set(TRAINING) == others
     recipe = load_any_recipe("pooling-benchmark")
     assert isinstance(recipe, BenchmarkRecipe)
     assert recipe.recipe == "pooling-benchmark"
@@ -59,6 +61,35 @@ def test_shipped_pretraining_loads_and_builds():
     model = build_masked(recipe)
     assert sum(p.numel() for p in model.upstream.parameters()) * 2 < 16e6
     assert max(recipe.codes.layers) <= recipe.network.architecture["num_hidden_layers"]
+
+
+def test_shipped_decomposition_is_that_of_the_decomposers_in_the_package():
+    from noisewise.upstream.decomposed import build_decomposer
+    from noisewise.upstream.decomposer import SHIPPED, read_decomposer
+
+    recipe = load_any_recipe("decompose")
+    assert isinstance(recipe, DecomposeRecipe)
+    for name, encoders in zip(SHIPPED, ("decomposed", "single"), strict=True):
+        ours = build_decomposer({**recipe.decomposer, "encoders": encoders})
+        assert read_decomposer(name).decomposer.options == ours.options
+        assert sum(p.numel() for p in ours.parameters()) * 2 < 5e6
+
+
+def test_the_recipes_of_emotion_differ_in_what_they_are_about_alone():
+    ser, asr, single, parts = (
+        load_recipe(f"emotion-{name}")
+        for name in ("ser", "ser-asr", "single-encoder", "decomposed")
+    )
+    for recipe in (asr, single, parts):
+        for key in ("task", "data", "augment", "selection", "decision"):
+            assert getattr(recipe, key) == getattr(ser, key)
+        for key in ("trunk", "backend", "head"):
+            assert getattr(recipe.model, key) == getattr(ser.model, key)
+        for key in ("steps", "batches", "optimizer", "lr", "warmup", "clip"):
+            assert getattr(recipe.phases[0], key) == getattr(ser.phases[0], key)
+    assert asr.model.upstream == ser.model.upstream == single.model.upstream["base"]
+    assert single.phases[0].objective == parts.phases[0].objective
+    assert parts.phases[0].objective[:2] == asr.phases[0].objective
 
 
 def test_the_speaker_recipes_are_parts_of_one():

@@ -158,7 +158,9 @@ def batch_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
         norm.running_var.lerp_(var * own / (own - 1).clamp(min=1), norm.momentum)
     if norm.weight is not None:
         shape = (1, -1, *[1] * (x.dim() - 2))
-        out = zero_outside(out * norm.weight.view(shape) + norm.bias.view(shape), mask)
+        # in the type of the features, as the norm of torch does: 32 bits would double what follows
+        gain, offset = (p.view(shape).to(out.dtype) for p in (norm.weight, norm.bias))
+        out = zero_outside(torch.addcmul(offset, out, gain), mask)
     return out
 
 

@@ -86,6 +86,7 @@ class AugmentConfig(_Strict):
 
     crop_s: float | None = Field(None, gt=0)
     fill: bool = False
+    pad_s: float | None = Field(None, gt=0)
     clean_first: bool = False
     gain_db: tuple[float, float] = (0.0, 0.0)
     shift_ms: float = Field(0, ge=0)
@@ -139,6 +140,12 @@ class PhaseConfig(_Strict):
     validate_by: Literal["answers", "loss"] = "answers"
 
 
+class StartConfig(_Strict):
+    """What is taken over from the run given as ``--init``, by the start of the tensors' names."""
+
+    parts: list[str] = Field(["all"], min_length=1)
+
+
 class SelectionConfig(_Strict):
     """How the best checkpoint is chosen on validation clips."""
 
@@ -176,6 +183,7 @@ class Recipe(_Strict):
     data: DataConfig = DataConfig()
     model: ModelConfig
     augment: AugmentConfig = AugmentConfig()
+    start: StartConfig = StartConfig()
     phases: list[PhaseConfig] = Field(min_length=1)
     selection: SelectionConfig = SelectionConfig()
     decision: DecisionConfig

@@ -62,6 +62,16 @@ def test_noise_comes_as_often_as_it_should(prob):
     assert all(np.array_equal(clean, clip) for _, clean in pairs)
 
 
+@pytest.mark.parametrize("samples", [1, 3000, 8000, 9000])
+def test_short_clips_can_be_padded_with_silence(samples):
+    clip = rng(0, "clip").standard_normal(samples).astype(np.float32)
+    config = AugmentConfig(pad_s=0.5, noise_prob=0)
+    padded, _ = Augmenter(config, {}, {}, 0)(clip, None, 1)
+    assert len(padded) == max(8000, samples)
+    assert np.array_equal(padded[:samples], clip)
+    assert not padded[samples:].any()
+
+
 def test_pairs_share_shift_and_speed_and_differ_by_the_noise_alone():
     """The difference is noise at an SNR of the range; the clean half has the changes too."""
     clip, snrs = speech(), []

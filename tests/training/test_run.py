@@ -507,6 +507,18 @@ def test_only_combinations_of_training_are_answered_where_that_is_wanted(
     assert set(bundle.decision.named(answer)) <= set(bundle.labels)
 
 
+def test_parts_of_a_run_can_be_taken_over_alone():
+    recipe = load_recipe("kws-softmax")
+    one, other = build_model(recipe.model, 3), build_model(recipe.model, 3)
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    assert copy_weights(one, other, ["heads", "backend"]) > 0
+    for name, value in other.state_dict().items():
+        ours = name.startswith(("heads", "backend"))
+        assert torch.equal(value, one.state_dict()[name] if ours else before[name])
+    with pytest.raises(ConfigError, match="no tensor enhancer of that run fits"):
+        copy_weights(one, other, ["enhancer"])
+
+
 def test_symbols_of_another_vocabulary_are_not_taken_over(spoken_settings):
     recipe = load_recipe("kws-softmax", spoken_settings)
     one, same = build_model(recipe.model, 3), build_model(recipe.model, 3)

@@ -86,6 +86,8 @@ class Augmenter:
             clip = _crop(clip, size, draw)
             if config.fill and 0 < len(clip) < size:
                 clip = loop_to(torch.from_numpy(clip), size, 0).numpy()
+        if config.pad_s is not None:
+            clip = np.pad(clip, (0, max(0, round(SAMPLE_RATE * config.pad_s) - len(clip))))
         clip = change_speed(clip, draw.uniform(*config.speed))
         clip = shift(clip, round(16 * config.shift_ms * draw.uniform(-1, 1)))
         noise, room, snr = None, None, None

@@ -125,7 +125,7 @@ def train(
     recipe = with_taught_transcriber(recipe, terms, start, say)
     torch.manual_seed(derive(recipe.seed, "weights") % 2**63)
     model = build_model(recipe.model, parts.classes)
-    with_init = copy_weights(start.model, model) if start is not None else 0
+    with_init = copy_weights(start.model, model, recipe.start.parts) if start is not None else 0
     if with_init:
         say(f"starting from {init}: {with_init} tensors taken over")
     out.mkdir(parents=True, exist_ok=True)
@@ -426,8 +426,10 @@ def open_sources(
     return by_name(noises), by_name(rooms)
 
 
-def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
-    """Copy every tensor of equal name and shape; returns how many.
+def copy_weights(source: SpeechModel, target: SpeechModel, parts: Sequence[str] = ("all",)) -> int:
+    """Copy every tensor of equal name and shape whose name starts with one of ``parts``.
+
+    Returns how many; "all" stands for every name.
 
     Back ends of two kinds have names in common, but not what is behind them: nothing is copied. Nor
     are symbols of one vocabulary to another.
@@ -445,9 +447,11 @@ def copy_weights(source: SpeechModel, target: SpeechModel) -> int:
         and ours[name].shape == value.shape
         and (same or not name.startswith("backend."))
         and (spelt[0] == spelt[1] or not name.startswith("transcriber."))
+        and any(part == "all" or name.startswith(part) for part in parts)
     }
     if not shared:
-        raise ConfigError("--init: no tensor of that run fits the recipe's model")
+        which = "" if "all" in parts else f" {' or '.join(parts)}"
+        raise ConfigError(f"--init: no tensor{which} of that run fits the recipe's model")
     target.load_state_dict(ours | shared)
     return len(shared)
 

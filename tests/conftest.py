@@ -86,9 +86,9 @@ def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def emotion_corpus(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Toy clips laid out as RAVDESS: 4 actors, 3 emotions, both statements."""
+    """Toy clips laid out as RAVDESS: 10 actors, 3 emotions, both statements."""
     root = tmp_path_factory.mktemp("emotions")
-    for actor in range(1, 5):
+    for actor in range(1, 11):
         folder = root / f"Actor_{actor:02d}"
         folder.mkdir()
         for emotion, word in zip(("03", "04", "05"), WORDS, strict=True):

@@ -149,7 +149,7 @@ def shortened(recipe, speakers):
         settings = {key: value for key, value in speakers.items() if key.startswith(wanted)}
         words = [w for key, value in settings.items() for w in (f"--{key}", json.dumps(value))]
         words = [*words, "--precision", "32-true", "--data.fractions", "[0.6, 0.2, 0.2]"]
-    elif recipe.model.upstream["name"] == "selfsupervised":
+    elif recipe.model.upstream["name"] in ("selfsupervised", "decomposed"):
         words = [*QUICK[2:], "--augment.noise", "[pink]"]  # --noise, where it is given, wins
         words += ["--data.options.size", "tiny"] if recipe.data.options else []
         if recipe.model.enhancer is not None:

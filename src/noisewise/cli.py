@@ -64,7 +64,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        match = re.fullmatch(r"--([A-Za-z_]+(?:\.\w+)+)(?:=(.*))?", argument, re.DOTALL)
+        match = re.fullmatch(r"--([A-Za-z_]\w*(?:\.\w+)+)(?:=(.*))?", argument, re.DOTALL)
         if match is None:
             plain.append(argument)
             continue

@@ -5,15 +5,18 @@ import shutil
 
 import numpy as np
 import pytest
+from rapidfuzz.distance import Levenshtein
 
 import noisewise as package
 from noisewise import audio
 from noisewise.corpora import open_corpus
+from noisewise.corpora.base import read_row
 from noisewise.corpora.folds import fold_values
 from noisewise.evaluation.answers import read_answers
 from noisewise.evaluation.results import read_results
 from noisewise.metrics.classification import accuracy, macro_f1, uar
 from noisewise.training import run as training
+from noisewise.types import Waves
 
 OPTIONS = [
     "--data.folds.by", "speaker", "--data.folds.number", "3", "--data.folds.validation", "0.2",
@@ -130,6 +133,48 @@ def test_a_stopped_one_goes_on(noisewise, whole, toy_corpus, tmp_path, monkeypat
         "fold-1-seed-1", "fold-2-seed-1", "fold-3-seed-1",
     ]  # fmt: skip
     assert (out / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+
+
+def test_error_rates_of_transcripts_are_pooled(noisewise, spoken_corpus, tmp_path):
+    """All edits by all words of all folds; answers without edits are measured again."""
+    out = tmp_path / "folds"
+    words = ["cross-validate", "kws-softmax", "--data", spoken_corpus, "--out", out, *NOISE]
+    words += [*OPTIONS, "--workers", 0, "--data.folds.number", 2]
+    words += ["--model.upstream.encoder", '{"name": "res8", "maps": 8, "pool": [4, 6]}']
+    words += ["--model.transcriber", '{"name": "ctc", "vocabulary": " aefhilmrsu"}']
+    words += ["--phases.0.objective", "[{name: cross_entropy}, {name: ctc}]"]
+    done = noisewise(*words)
+    assert done.status == 0, done.err
+    assert "word error rate" in done.err
+    results = read_results(out / "results.json")
+    corpus = open_corpus(spoken_corpus)
+    spoken = [row for row in corpus.rows if row["text"]]
+    assert results.data.transcripts == len(spoken) == 90
+    edits = {"wer": 0, "cer": 0}
+    lengths = {"wer": 0, "cer": 0}
+    for fold, speakers in fold_values(corpus, "speaker", 2).items():
+        model = package.load(out / f"fold-{fold}-seed-0").model
+        for row in spoken:
+            if row["speaker"] not in speakers:
+                continue
+            said = row["text"].strip(" .").lower()
+            heard = model.hear(Waves.collate([read_row(row)]), 0)[1][0]
+            for metric, parts in (("wer", str.split), ("cer", list)):
+                edits[metric] += Levenshtein.distance(parts(said), parts(heard))
+                lengths[metric] += len(parts(said))
+    for metric in ("wer", "cer"):
+        assert results.clean.metrics[metric] == pytest.approx(
+            edits[metric] / lengths[metric], abs=1e-6
+        )
+    assert "Word error rate" in (out / "report.html").read_text()
+    before = (out / "results.json").read_bytes()
+    old = out / "fold-2-seed-0" / "evaluation" / "answers.json"
+    answers = old.read_bytes()
+    plain = json.loads(answers)
+    old.write_text(json.dumps({k: v for k, v in plain.items() if k not in ("lengths", "edits")}))
+    again = noisewise(*words)
+    assert again.err.count("already measured") == 1
+    assert (old.read_bytes(), (out / "results.json").read_bytes()) == (answers, before)
 
 
 def test_other_noise_measures_again_and_other_settings_are_refused(

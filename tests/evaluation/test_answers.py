@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,11 @@ SOME = Answers(
     ["yes", "no"], ["a", "b", "c"], ["ann", None, "ben"], [0, 1, -1],
     {"clean": [0, 0, 1], "rain 5 dB": [-1, 1, 0]}, "settings",
 )  # fmt: skip
+HEARD = replace(
+    SOME,
+    lengths={"wer": [2, 0, 1]},
+    edits={"wer": {"clean": [0, -1, 3], "rain 5 dB": [-1, -1, 1]}},
+)
 
 
 @given(st.lists(st.tuples(st.text(), st.none() | st.text(), st.integers(-1, 1))), st.text())
@@ -24,11 +32,22 @@ def test_there_and_back(tmp_path_factory, clips, settings):
     assert read_answers(path) == answers
 
 
+def test_edits_there_and_back_or_not_there(tmp_path):
+    path = tmp_path / "answers.json"
+    write_answers(path, HEARD)
+    assert read_answers(path) == HEARD
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in plain.items() if k not in ("lengths", "edits")}))
+    assert read_answers(path) == SOME
+
+
 def test_a_line_a_list(tmp_path):
     write_answers(tmp_path / "answers.json", SOME)
     text = (tmp_path / "answers.json").read_text()
     assert '"rain 5 dB": [-1, 1, 0]' in text
-    assert len(text.splitlines()) == 11
+    assert len(text.splitlines()) == 13
+    write_answers(tmp_path / "answers.json", HEARD)
+    assert '"rain 5 dB": [-1, -1, 1]' in (tmp_path / "answers.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -38,12 +57,18 @@ def test_a_line_a_list(tmp_path):
         ({"said": {"clean": [0]}}, r"\[1, 3\]"),
         ({"true": [0, 1, 2]}, "answer 2 is not a place in 2 classes"),
         ({"said": {"clean": [0, -2, 1]}}, "answer -2"),
+        ({"lengths": {"wer": [2, 0]}}, r"\[2, 3\]"),
+        ({"edits": {"wer": {**HEARD.edits["wer"], "clean": [1]}}}, r"\[1, 3\]"),
+        ({"edits": {}}, r"edits of \[\], but lengths of \['wer'\]"),
+        ({"edits": {"wer": {"clean": [0, -1, 3]}}}, r"wer edits in \['clean'\], but answers in"),
+        ({"lengths": {"wer": [0, 0, 1]}}, "wer: 0 edits where 0 were said"),
+        ({"lengths": {"wer": [2, -1, 1]}}, "wer: -1 edits where -1 were said"),
+        ({"edits": {"wer": {name: [-2, -1, 0] for name in HEARD.said}}}, "wer: -2 edits"),
     ],
 )
 def test_lists_that_do_not_fit(change, message):
-    values = {name: getattr(SOME, name) for name in SOME.__dataclass_fields__}
     with pytest.raises(ConfigError, match=message):
-        Answers(**values | change)
+        replace(HEARD, **change)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"classes": []}', '{"classes": 3}'])

@@ -14,6 +14,7 @@ from noisewise.evaluation.cross_validation import METRICS, pool
 from noisewise.evaluation.results import Data, Results, Row, Skipped, dumps
 from noisewise.metrics.classification import accuracy, confusion, macro_f1, uar
 from noisewise.metrics.intervals import bootstrap
+from noisewise.metrics.words import error_rate
 from noisewise.seeding import rng
 
 CLASSES = ["angry", "happy", "sad"]
@@ -52,6 +53,48 @@ def make_run(fold: str, seed: int, speakers: bool = True) -> tuple[Results, Answ
 
 def make_runs(seeds: tuple[int, ...] = (0, 1), speakers: bool = True):
     return {(fold, seed): make_run(fold, seed, speakers) for fold in SIZES for seed in seeds}
+
+
+def with_edits(runs, silent: str = ""):
+    """The runs with transcripts: one clip in four, and the whole fold ``silent``, has no text."""
+    made = {}
+    for (fold, seed), (results, answers) in runs.items():
+        words = rng(1, fold).integers(1, 9, len(answers.ids))
+        words[::4] = 0
+        lengths = {"wer": words, "cer": 6 * words}
+        edits = {}
+        for metric, own in lengths.items():
+            edits[metric] = {}
+            for name, said in answers.said.items():
+                drawn = rng(seed, fold, metric, name).integers(0, own + 3)
+                edits[metric][name] = np.where(
+                    (own > 0) & (np.array(said) >= 0), drawn, -1
+                ).tolist()
+        if fold != silent:
+            answers = replace(
+                answers, lengths={name: own.tolist() for name, own in lengths.items()}, edits=edits
+            )
+            results = replace(
+                results, data=replace(results.data, transcripts=int((words > 0).sum()))
+            )
+        made[fold, seed] = results, answers
+    return made
+
+
+def counted(runs, seed, condition, metric, folds=SIZES):
+    """(edits, length, speaker) of every clip that has a text and could be used."""
+    found = []
+    for fold in folds:
+        answers = runs[fold, seed][1]
+        for clip in range(len(answers.ids)):
+            if (
+                answers.edits
+                and answers.lengths[metric][clip]
+                and answers.said[condition][clip] >= 0
+            ):
+                edits = answers.edits[metric][condition][clip]
+                found.append((edits, answers.lengths[metric][clip], answers.speakers[clip]))
+    return found
 
 
 def together(runs, seed, condition):
@@ -131,6 +174,91 @@ def test_parts_are_the_folds():
     assert spread.fold_sd == pytest.approx(np.std(folds, ddof=1))
 
 
+@pytest.mark.parametrize("silent", ["", "A", "C"])
+def test_error_rates_are_all_edits_by_all_words(silent):
+    runs = with_edits(make_runs(), silent)
+    found = pool(runs, FOLDS, "session")
+    what = found.cross_validation
+    spoken = [fold for fold in FOLDS if fold != silent]
+    assert found.data.transcripts == sum(np.count_nonzero(np.arange(SIZES[fold]) % 4)
+                                         for fold in spoken)  # fmt: skip
+    for row in found.rows:
+        name = row.condition.name
+        assert list(row.metrics) == [*METRICS, "wer", "cer"]
+        for metric in ("wer", "cer"):
+
+            def rate(seed, folds, name=name, metric=metric):
+                clips = counted(runs, seed, name, metric, folds)
+                return sum(clip[0] for clip in clips) / sum(clip[1] for clip in clips)
+
+            values = [rate(seed, SIZES) for seed in (0, 1)]
+            assert row.metrics[metric] == pytest.approx(np.mean(values))
+            low, high = row.intervals[metric]
+            assert low < row.metrics[metric] < high
+            of_seeds = [p.metrics[metric] for p in what.pooled if p.condition == name]
+            assert of_seeds == pytest.approx(values)
+            parts = [p for p in what.parts if p.condition == name and metric in p.metrics]
+            assert [part.fold for part in parts] == [fold for fold in spoken for _ in (0, 1)]
+            for part in parts:
+                assert part.metrics[metric] == pytest.approx(rate(part.seed, [part.fold]))
+            spread = next(s for s in what.spreads if (s.condition, s.metric) == (name, metric))
+            folds = [np.mean([rate(seed, [fold]) for seed in (0, 1)]) for fold in spoken]
+            assert spread.fold_mean == pytest.approx(np.mean(folds))
+            assert spread.fold_sd == pytest.approx(np.std(folds, ddof=1))
+            assert spread.seed_sd == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize("speakers", [True, False])
+def test_intervals_of_error_rates_draw_the_same(speakers):
+    runs = with_edits(make_runs(speakers=speakers))
+    found = pool(runs, FOLDS, "session", seed=5)
+    one, two = (list(zip(*counted(runs, seed, "clean", "wer"), strict=True)) for seed in (0, 1))
+    wanted = bootstrap(
+        lambda first, second, words: np.mean([error_rate(first, words), error_rate(second, words)]),
+        [np.array(one[0]), np.array(two[0]), np.array(one[1])],
+        5,
+        one[2] if speakers else None,
+    )
+    assert found.rows[0].intervals["wer"] == pytest.approx(wanted)
+
+
+def test_transcripts_change_nothing_else():
+    """Byte for byte, but for error rates themselves."""
+    bare = make_runs()
+    found = pool(with_edits(bare), FOLDS, "session")
+    what = found.cross_validation
+    for figures in (*found.rows, *what.parts, *what.pooled):
+        for name in ("wer", "cer"):
+            del figures.metrics[name]
+    for row in found.rows:
+        del row.intervals["wer"], row.intervals["cer"]
+    kept = [spread for spread in what.spreads if spread.metric in METRICS]
+    found = replace(
+        found,
+        data=replace(found.data, transcripts=0),
+        cross_validation=replace(what, spreads=kept),
+    )
+    assert dumps(found) == dumps(pool(bare, FOLDS, "session"))
+
+
+def test_a_clip_that_one_seed_could_not_use_has_no_edits():
+    runs = with_edits(make_runs())
+    results, answers = runs["B", 1]
+    said, edits = [*answers.said["clean"]], {m: dict(own) for m, own in answers.edits.items()}
+    said[1] = -1
+    for own in edits.values():
+        own["clean"] = [*own["clean"]]
+        own["clean"][1] = -1
+    answers = replace(answers, said={**answers.said, "clean": said}, edits=edits)
+    found = pool({**runs, ("B", 1): (results, answers)}, FOLDS, "session")
+    values = []
+    for seed in (0, 1):
+        clips = counted(runs, seed, "clean", "cer", "A") + counted(runs, seed, "clean", "cer", "C")
+        clips += counted(runs, seed, "clean", "cer", "B")[1:]  # the first with a text is clip 1
+        values.append(sum(clip[0] for clip in clips) / sum(clip[1] for clip in clips))
+    assert found.rows[0].metrics["cer"] == pytest.approx(np.mean(values))
+
+
 def test_order_of_runs_does_not_matter():
     runs = make_runs()
     backwards = dict(reversed(runs.items()))
@@ -164,3 +292,5 @@ def test_what_does_not_belong_together():
                    {"said": {"clean": answers.said["clean"]}}):  # fmt: skip
         with pytest.raises(ConfigError, match="fold 'C' has other classes, conditions or clips"):
             pool({**runs, ("C", 1): (results, replace(answers, **change))}, FOLDS, "session")
+    with pytest.raises(ConfigError, match="fold 'C' has other texts by seed"):
+        pool({**runs, ("C", 1): with_edits(runs)["C", 1]}, FOLDS, "session")

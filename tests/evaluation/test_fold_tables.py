@@ -61,6 +61,35 @@ def test_one_seed_and_one_metric():
     assert not any("seeds" in line for line in shown)
 
 
+def test_error_rates_are_shown_where_they_are_there():
+    """In one fold of two, and in one condition of two."""
+    plain = make([0])
+    what = plain.cross_validation
+    parts = [replace(p, metrics=p.metrics | ({"wer": 0.5} if p.fold == "2" else {}))
+             for p in what.parts]  # fmt: skip
+    noisy = replace(plain.rows[0], noise="rain", snr_db=5.0)
+    clean = replace(
+        plain.rows[0],
+        metrics=plain.rows[0].metrics | {"wer": 0.45},
+        intervals=plain.rows[0].intervals | {"wer": (0.4, 0.52)},
+    )
+    spreads = [*what.spreads, Spread("clean", "wer", 0.5, NAN, NAN)]
+    spreads += [replace(spread, condition="rain 5 dB") for spread in what.spreads]
+    results = replace(
+        plain,
+        rows=[clean, noisy],
+        cross_validation=replace(what, parts=parts, spreads=spreads),
+    )
+    shown = cells(of_condition(results, "clean", results.metrics))
+    assert shown[0][-3:] == ["Word", "error", "rate"]
+    assert shown[1][-1] == "–"
+    assert shown[2][-2:] == ["50.0", "%"]
+    assert shown[3][-2:] == ["50.0", "%"]
+    assert shown[4][-3:] == ["45.0", "%", "(40.0–52.0)"]
+    shown = cells(of_condition(results, "rain 5 dB", results.metrics))
+    assert [line[-1] for line in shown[1:]] == ["–"] * 4
+
+
 def test_a_condition_that_nothing_could_be_measured_in():
     shown = cells(of_condition(make([0]), "rain 5 dB", METRICS))
     assert shown[1][-1] == "–"

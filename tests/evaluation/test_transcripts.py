@@ -12,7 +12,7 @@ from noisewise.embedding import Embedded
 from noisewise.evaluation.grid import evaluate, open_test_set
 from noisewise.evaluation.report import write_report
 from noisewise.evaluation.results import Row, read_results, write_results
-from noisewise.evaluation.transcripts import references, with_words
+from noisewise.evaluation.transcripts import count_edits, references, with_words
 from noisewise.metrics.words import character_edits, error_rate, word_edits
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.sources import Generated
@@ -49,6 +49,12 @@ def test_every_condition_has_its_error_rates(bundle, spoken_corpus, tmp_path, be
             assert row.metrics[name] == pytest.approx(error_rate(*count(said, texts)))
             low, high = row.intervals[name]
             assert low <= row.metrics[name] <= high
+        edits, lengths = word_edits(said, texts)
+        places = [number for number, own in enumerate(test.rows) if own["text"]]
+        answers = results.answers
+        assert [answers.edits["wer"][row.condition.name][n] for n in places] == edits.tolist()
+        assert [answers.lengths["wer"][n] for n in places] == lengths.tolist()
+        assert answers.edits["wer"][row.condition.name].count(-1) == len(test.rows) - len(spoken)
     assert results.metrics[0] == "accuracy"
     assert results.clean.metrics["cer"] < 0.4 < results.rows[1].metrics["cer"]
     write_report(tmp_path / "report.html", [results])
@@ -74,19 +80,19 @@ def test_without_texts_or_a_transcriber_nothing_is_measured(
     for results in (silent, deaf):
         assert not {"wer", "cer"} & set(results.metrics)
         assert results.data.transcripts == 0
+        assert results.answers.lengths == results.answers.edits == {}
     rows = open_corpus(spoken_corpus).rows
     assert references(plain.model, rows) == [""] * len(rows)
 
 
 def test_only_usable_clips_with_a_text_count():
     said = ["turn it on", "", "stop", "go"]
-    row = with_words(
-        Row(n=3, metrics={"accuracy": 0.5}),
-        heard(["turn on", "nothing was said", "stop it now"], [0, 1, 2]),
-        said,
-        seed=0,
-        confidence=0.9,
-    )
+    counted = count_edits(heard(["turn on", "nothing was said", "stop it now"], [0, 1, 2]), said)
+    assert {name: [column.tolist() for column in own] for name, own in counted.items()} == {
+        "wer": [[1, -1, 2, -1], [3, 0, 1, 1]],
+        "cer": [[3, -1, 7, -1], [10, 0, 4, 2]],
+    }
+    row = with_words(Row(n=3, metrics={"accuracy": 0.5}), counted, seed=0, confidence=0.9)
     assert list(row.metrics) == ["accuracy", "wer", "cer"]
     assert row.metrics["wer"] == pytest.approx((1 + 2) / (3 + 1))
     assert row.metrics["cer"] == pytest.approx((3 + 7) / (10 + 4))
@@ -94,5 +100,6 @@ def test_only_usable_clips_with_a_text_count():
     low, high = row.intervals["wer"]
     assert (low, high) == (pytest.approx(1 / 3), pytest.approx(2))
     same = Row(n=1)
-    assert with_words(same, heard(["a"], [1]), said, seed=0, confidence=0.9) is same
-    assert with_words(same, heard(None, [0]), said, seed=0, confidence=0.9) is same
+    for none in (heard(["a"], [1]), heard(None, [0])):
+        assert with_words(same, count_edits(none, said), seed=0, confidence=0.9) == same
+    assert count_edits(heard(["a"], [0]), ["", ""]) == {}

@@ -205,8 +205,11 @@ def _measured(
     if (kept / ANSWERS).is_file():
         answers = read_answers(kept / ANSWERS)
         if answers.settings == settings:
-            say(f"{title}: already measured")
-            return read_results(kept / "results.json"), answers
+            results = read_results(kept / "results.json")
+            # error rates are pooled from edits, which answers did not always keep
+            if answers.edits or "wer" not in results.metrics:
+                say(f"{title}: already measured")
+                return results, answers
     where = run.make_fabric(device, recipe.precision).device
     bundle = load(folder, str(where)).accelerate()
     test = grid.open_test_set(bundle, recipe.data.root, recipe.data.corpus, **recipe.data.options)
@@ -238,6 +241,8 @@ def summary(results: Results) -> list[str]:
         "accuracy": "accuracy (WA)",
         "uar": "unweighted average recall (UA)",
         "macro_f1": "macro F1",
+        "wer": "word error rate",
+        "cer": "character error rate",
     }
     parts = [
         f"{names[metric]} {figure(metric, value)} ({span(metric, row.interval(metric))})"

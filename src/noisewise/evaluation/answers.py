@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from noisewise.errors import ConfigError
@@ -22,9 +22,14 @@ class Answers:
         true: place of each clip's label in ``classes``, -1 for a label that the run lacks.
         said: condition name -> place of each clip's answer, -1 where the clip could not be used.
         settings: of the evaluation, in words of whoever made it.
+        lengths: "wer" and "cer" -> words, or characters, that were said in each clip, 0 where that
+            is not known; empty without a transcriber.
+        edits: "wer" and "cer" -> condition name -> words, or characters, to be changed in what
+            was heard in each clip, -1 where the clip could not be used or has no length.
 
     Raises:
-        ConfigError: lists of different lengths, or a place that is not in ``classes``.
+        ConfigError: lists of different lengths, a place that is not in ``classes``, or edits that
+            are not of the metrics, conditions and clips of the rest.
     """
 
     classes: list[str]
@@ -33,16 +38,31 @@ class Answers:
     true: list[int]
     said: dict[str, list[int]]
     settings: str = ""
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+    edits: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns: list[list[int]] = [self.true, *self.said.values()]
-        lengths = {len(self.ids), len(self.speakers), *map(len, columns)}
+        counts = [*self.lengths.values()]
+        counts += [column for own in self.edits.values() for column in own.values()]
+        lengths = {len(self.ids), len(self.speakers), *map(len, columns), *map(len, counts)}
         if len(lengths) > 1:
             raise ConfigError(f"answers to {len(self.ids)} clips in lists of {sorted(lengths)}")
         size = len(self.classes)
         wrong = [place for column in columns for place in column if not -1 <= place < size]
         if wrong:
             raise ConfigError(f"answer {wrong[0]} is not a place in {size} classes")
+        if self.edits.keys() != self.lengths.keys():
+            raise ConfigError(f"edits of {[*self.edits]}, but lengths of {[*self.lengths]}")
+        for metric, conditions in self.edits.items():
+            if conditions.keys() != self.said.keys():
+                raise ConfigError(
+                    f"{metric} edits in {[*conditions]}, but answers in {[*self.said]}"
+                )
+            for column in conditions.values():
+                for edits, length in zip(column, self.lengths[metric], strict=True):
+                    if edits < -1 or length < 0 or (edits >= 0 and not length):
+                        raise ConfigError(f"{metric}: {edits} edits where {length} were said")
 
 
 def write_answers(path: Path, answers: Answers) -> None:

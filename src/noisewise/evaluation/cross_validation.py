@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,9 +14,11 @@ from noisewise.errors import ConfigError
 from noisewise.evaluation.answers import Answers
 from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
 from noisewise.metrics.classification import of_counts
-from noisewise.metrics.intervals import bootstrap
+from noisewise.metrics.intervals import Interval, bootstrap
+from noisewise.metrics.words import Edits, error_rate
 
 METRICS = ("accuracy", "uar", "macro_f1")
+"""Of answers; those of transcripts follow where there are any."""
 
 
 def pool(
@@ -35,6 +37,7 @@ def pool(
     Every clip was answered by the run that was not trained on its fold. A metric is that of all
     clips together, averaged over the seeds. Its interval draws whole speakers, the same for all
     seeds, or clips where a speaker is unknown. Clips that some seed could not use do not count.
+    Error rates of transcripts are all edits by all that was said, in the clips that have a text.
 
     Args:
         runs: (fold, seed) -> results and answers; every fold with every seed, on the same
@@ -67,19 +70,15 @@ def pool(
         together = said.parts("", seeds)
         pooled += together
         confusion[name] = said.counts().sum(0).tolist()
-        groups = None if table.speakers is None else table.speakers[said.clips].tolist()
-        figures = {metric: [part.metrics[metric] for part in together] for metric in METRICS}
-        intervals = {
-            metric: bootstrap(
-                partial(_mean, said.size, metric),
-                [said.codes],
-                seed,
-                groups,
-                confidence=results[0].confidence,
-            )
-            for metric in METRICS
+        figures = {
+            metric: [part.metrics[metric] for part in together]
+            for metric in (*METRICS, *said.heard)
         }
-        spreads += [_spread(name, metric, of_folds, figures[metric]) for metric in METRICS]
+        intervals = {
+            metric: said.interval(metric, table.speakers, seed, results[0].confidence)
+            for metric in figures
+        }
+        spreads += [_spread(name, metric, of_folds, own) for metric, own in figures.items()]
         rows.append(
             replace(
                 row,
@@ -102,6 +101,7 @@ def pool(
             clips=len(table.true),
             speakers=0 if table.speakers is None else len(set(table.speakers)),
             excluded_seen=sum(own.data.excluded_seen for own in results if own.data is not None),
+            transcripts=sum(own.data.transcripts for own in results if own.data is not None),
         ),
         confidence=results[0].confidence,
         classes=table.classes,
@@ -124,6 +124,33 @@ def pool(
 
 
 @dataclass(frozen=True)
+class _Heard:
+    """The clips with a text that every seed could use under one condition.
+
+    Attributes:
+        clips: (heard,) numbers of them.
+        fold: (heard,) number of the fold of each.
+        edits: (heard, seeds) words, or characters, to be changed.
+        lengths: (heard,) words, or characters, of the texts.
+    """
+
+    clips: np.ndarray
+    fold: np.ndarray
+    edits: np.ndarray
+    lengths: np.ndarray
+
+    def rates(self) -> list[float]:
+        """Error rate of all clips together, seed by seed."""
+        return [error_rate(edits, self.lengths) for edits in self.edits.T]
+
+    def of(self, chosen: np.ndarray) -> _Heard:
+        """Some of the clips, by a (heard,) mask."""
+        return _Heard(
+            self.clips[chosen], self.fold[chosen], self.edits[chosen], self.lengths[chosen]
+        )
+
+
+@dataclass(frozen=True)
 class _Usable:
     """The clips that every seed could use under one condition.
 
@@ -133,6 +160,7 @@ class _Usable:
         codes: (usable, seeds) true class x classes + answer.
         size: number of classes.
         condition: its name.
+        heard: metric -> edits of transcripts, where some clip has a text.
     """
 
     clips: np.ndarray
@@ -140,6 +168,7 @@ class _Usable:
     codes: np.ndarray
     size: int
     condition: str
+    heard: dict[str, _Heard]
 
     def counts(self) -> np.ndarray:
         """(seeds, classes, classes) int64 confusion matrices."""
@@ -148,6 +177,7 @@ class _Usable:
     def parts(self, fold: str, seeds: Sequence[int]) -> list[Part]:
         """Figures of these clips, seed by seed, under the name ``fold``."""
         figures = of_counts(self.counts())
+        figures |= {metric: np.array(own.rates()) for metric, own in self.heard.items()}
         return [
             Part(fold, seed, self.condition, len(self.codes),
                  {metric: float(values[n]) for metric, values in figures.items()})
@@ -159,7 +189,28 @@ class _Usable:
         own = self.fold == number
         if not own.any():
             return []
-        return replace(self, clips=self.clips[own], codes=self.codes[own]).parts(fold, seeds)
+        heard = {metric: some.of(some.fold == number) for metric, some in self.heard.items()}
+        return replace(
+            self,
+            clips=self.clips[own],
+            codes=self.codes[own],
+            heard={metric: some for metric, some in heard.items() if len(some.clips)},
+        ).parts(fold, seeds)
+
+    def interval(
+        self, metric: str, speakers: np.ndarray | None, seed: int, confidence: float
+    ) -> Interval:
+        """Of the mean over seeds; draws speakers, or clips without ``speakers`` (all clips,)."""
+        statistic: Callable[..., float]
+        if metric in self.heard:
+            own = self.heard[metric]
+            # lengths are those of every seed: the mean of the rates is the rate of mean edits
+            statistic, arrays, clips = error_rate, [own.edits.mean(1), own.lengths], own.clips
+        else:
+            statistic, arrays = partial(_mean, self.size, metric), [self.codes]
+            clips = self.clips
+        groups = None if speakers is None else speakers[clips].tolist()
+        return bootstrap(statistic, arrays, seed, groups, confidence=confidence)
 
 
 @dataclass(frozen=True)
@@ -171,6 +222,7 @@ class _Table:
     speakers: np.ndarray | None
     true: np.ndarray
     said: dict[str, np.ndarray]
+    answers: Sequence[Sequence[Answers]]
 
     @classmethod
     def of(cls, answers: Sequence[Sequence[Answers]], folds: Sequence[str]) -> _Table:
@@ -183,6 +235,8 @@ class _Table:
                     raise ConfigError(
                         f"cross-validation: fold {fold!r} has other classes, conditions or clips"
                     )
+                if one.lengths != own[0].lengths:
+                    raise ConfigError(f"cross-validation: fold {fold!r} has other texts by seed")
         flat = [own[0] for own in answers]
         speakers = [speaker for one in flat for speaker in one.speakers]
         known = None not in speakers and len(set(speakers)) > 1
@@ -197,6 +251,7 @@ class _Table:
                 )
                 for name in conditions
             },
+            answers,
         )
 
     def usable(self, condition: str) -> _Usable:
@@ -204,7 +259,31 @@ class _Table:
         said = self.said[condition]
         clips = np.flatnonzero((self.true >= 0) & (said >= 0).all(1))
         codes = self.true[clips, None] * len(self.classes) + said[clips]
-        return _Usable(clips, self.fold[clips], codes, len(self.classes), condition)
+        metrics = dict.fromkeys(metric for own in self.answers for metric in own[0].lengths)
+        heard = {metric: self.heard(metric, condition) for metric in metrics}
+        return _Usable(
+            clips,
+            self.fold[clips],
+            codes,
+            len(self.classes),
+            condition,
+            {metric: own for metric, own in heard.items() if len(own.clips)},
+        )
+
+    def heard(self, metric: str, condition: str) -> _Heard:
+        """The clips with a text, whatever their label, that every seed could use."""
+        parts = [[_edits(one, metric, condition) for one in own] for own in self.answers]
+        edits = np.concatenate([np.stack([edits for edits, _ in own], 1) for own in parts])
+        lengths = np.concatenate([own[0][1] for own in parts])
+        clips = np.flatnonzero((edits >= 0).all(1))
+        return _Heard(clips, self.fold[clips], edits[clips], lengths[clips])
+
+
+def _edits(answers: Answers, metric: str, condition: str) -> Edits:
+    """Edits and lengths of each clip; -1 and 0 throughout in a fold without a text."""
+    if not answers.edits:
+        return np.full(len(answers.ids), -1), np.zeros(len(answers.ids), dtype=np.int64)
+    return np.array(answers.edits[metric][condition]), np.array(answers.lengths[metric])
 
 
 def _counts(size: int, codes: np.ndarray) -> np.ndarray:
@@ -222,7 +301,11 @@ def _mean(size: int, metric: str, codes: np.ndarray) -> float:
 def _spread(
     condition: str, metric: str, folds: Sequence[Sequence[Part]], pooled: Sequence[float]
 ) -> Spread:
-    means = [float(np.mean([part.metrics[metric] for part in own])) for own in folds if own]
+    means = [
+        float(np.mean([part.metrics[metric] for part in own]))
+        for own in folds
+        if own and metric in own[0].metrics
+    ]
     return Spread(condition, metric, float(np.mean(means)), _deviation(means), _deviation(pooled))
 
 

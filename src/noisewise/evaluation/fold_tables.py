@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from noisewise.evaluation.markup import Html, fold, join, table, tag
-from noisewise.evaluation.results import CrossValidation, Part, Results
+from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
 from noisewise.evaluation.wording import describe, figure, span
 
 
@@ -73,9 +73,11 @@ def of_condition(results: Results, condition: str, metrics: Sequence[str]) -> Ht
         rows.append([title, clips, *(_mean(own, metric) for metric in used)])
     spreads = {s.metric: s for s in what.spreads if s.condition == condition}
     if spreads:
+        unknown = Spread(condition, "", math.nan, math.nan, math.nan)
+        over = {metric: spreads.get(metric, unknown) for metric in used}
         rows.append(
-            ["mean of folds", "", *(_value(m, spreads[m].fold_mean, spreads[m].fold_sd, "folds")
-                                    for m in used)]
+            ["mean of folds", "", *(_value(metric, own.fold_mean, own.fold_sd, "folds")
+                                    for metric, own in over.items())]
         )  # fmt: skip
     row = next(row for row in results.rows if row.condition.name == condition)
     cells = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from noisewise.evaluation.answers import Answers
 from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
-from noisewise.evaluation.transcripts import references, with_words
+from noisewise.evaluation.transcripts import count_edits, references, with_words
 from noisewise.metrics.classification import accuracy, confusion, macro_f1, uar
 from noisewise.metrics.detection import det_points
 from noisewise.metrics.intervals import bootstrap, wilson
+from noisewise.metrics.words import Edits
 from noisewise.noise.condition import Condition, Grid
 from noisewise.noise.corrupt import Corruptor
 from noisewise.noise.level import Level
@@ -155,7 +156,8 @@ def evaluate(
         )
         answer = bundle.decision.answer(embedded.vectors)
         own = None if slots is None else slots[embedded.rows]
-        measured.append(Measured(condition, embedded, answer, own))
+        edits = count_edits(embedded, said)
+        measured.append(Measured(condition, embedded, answer, own, edits))
     # of slots, an answer need not be one of the combinations that training had
     classes = list(bundle.labels) if slots is None else []
     known = set(bundle.labels)
@@ -181,8 +183,7 @@ def evaluate(
             [
                 with_words(
                     m.row(bundle, truth, confidence, seed),
-                    m.embedded,
-                    said,
+                    m.edits,
                     seed=seed,
                     confidence=confidence,
                 )
@@ -222,6 +223,11 @@ def evaluate(
             test.rows["speaker"][:],
             truth.tolist(),
             {m.condition.name: m.said(len(truth)) for m in measured},
+            lengths={name: own[1].tolist() for name, own in measured[0].edits.items()},
+            edits={
+                name: {m.condition.name: m.edits[name][0].tolist() for m in measured}
+                for name in measured[0].edits
+            },
         ),
     )
 
@@ -274,12 +280,14 @@ class Measured:
         embedded: the usable ones.
         answer: to each of these.
         slots: (usable, slots) place of the true value of each slot, for models with slots.
+        edits: of transcripts, see `count_edits`; empty where nothing that was said is known.
     """
 
     condition: Condition
     embedded: Embedded
     answer: Answer
     slots: np.ndarray | None = None
+    edits: dict[str, Edits] = field(default_factory=dict)
 
     def parts(self, bundle: Bundle, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(clips,) bool: true label is known to the model; true label is a wanted class."""

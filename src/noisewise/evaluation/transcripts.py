@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import datasets
 from noisewise.embedding import Embedded
 from noisewise.evaluation.results import Row
 from noisewise.metrics.intervals import bootstrap
-from noisewise.metrics.words import character_edits, error_rate, word_edits
+from noisewise.metrics.words import Edits, character_edits, error_rate, word_edits
 from noisewise.model import SpeechModel
 from noisewise.text import TEXT
 
@@ -30,27 +30,42 @@ def references(model: SpeechModel, rows: datasets.Dataset) -> list[str]:
     return [vocabulary.normalise(text) for text in rows[TEXT][:]]
 
 
-def with_words(
-    row: Row, embedded: Embedded, said: Sequence[str], *, seed: int, confidence: float
-) -> Row:
-    """The row with ``wer`` and ``cer`` of the usable clips that have a transcript, if any has.
+def count_edits(embedded: Embedded, said: Sequence[str]) -> dict[str, Edits]:
+    """Metric -> edits and length of each clip, (clips,) int64 both.
+
+    Edits are -1 for a clip that does not count: it could not be used, or has no transcript. Empty
+    if none has.
+
+    Args:
+        embedded: the clips in one condition, with their texts.
+        said: from `references`.
+    """
+    if not any(said):
+        return {}
+    texts = zip(embedded.rows.tolist(), embedded.texts or [], strict=False)
+    heard = {number: text for number, text in texts if said[number]}
+    other = [number for number in range(len(said)) if number not in heard]
+    counted = {}
+    for name, count in KINDS.items():
+        edits, lengths = count(said, [heard.get(number, "") for number in range(len(said))])
+        edits[other] = -1
+        counted[name] = edits, lengths
+    return counted
+
+
+def with_words(row: Row, counted: Mapping[str, Edits], *, seed: int, confidence: float) -> Row:
+    """The row with ``wer`` and ``cer`` of the clips that count, if any does.
 
     Args:
         row: of one condition.
-        embedded: the clips in it, with their texts.
-        said: from `references`.
+        counted: from `count_edits`.
         seed: of the intervals, for which utterances are drawn.
         confidence: of the intervals.
     """
-    numbers = [int(number) for number in embedded.rows]
-    texts = embedded.texts or []
-    pairs = [(said[n], text) for n, text in zip(numbers, texts, strict=False) if said[n]]
-    if not pairs:
-        return row
-    truth, heard = zip(*pairs, strict=True)
     metrics, intervals = dict(row.metrics), dict(row.intervals)
-    for name, count in KINDS.items():
-        columns = count(truth, heard)
-        metrics[name] = error_rate(*columns)
-        intervals[name] = bootstrap(error_rate, columns, seed, confidence=confidence)
+    for name, (edits, lengths) in counted.items():
+        columns = edits[edits >= 0], lengths[edits >= 0]
+        if len(columns[0]):
+            metrics[name] = error_rate(*columns)
+            intervals[name] = bootstrap(error_rate, columns, seed, confidence=confidence)
     return replace(row, metrics=metrics, intervals=intervals)

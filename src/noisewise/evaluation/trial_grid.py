@@ -20,7 +20,7 @@ from noisewise.evaluation.grid import InCondition, TestSet, open_conditions, ste
 from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Rejection, Results, Row, Skipped
-from noisewise.evaluation.transcripts import references, with_words
+from noisewise.evaluation.transcripts import count_edits, references, with_words
 from noisewise.metrics.cllr import cllr
 from noisewise.metrics.detection import Detection, eer, false_accept, false_reject
 from noisewise.metrics.speaker_intervals import eer_interval
@@ -204,7 +204,7 @@ def evaluate_trials(
             row.metrics["eer_segments"] = eer(*trials.split(score_segments(trials, parts)))
             full = score_full(trials, embedded.vectors[chosen], parts)
             row.metrics["eer_full"] = eer(*trials.split(full))
-        made.append(with_words(row, embedded, said, seed=seed, confidence=confidence))
+        made.append(with_words(row, count_edits(embedded, said), seed=seed, confidence=confidence))
         skipped += [Skipped(i, why, condition.name) for i, why in embedded.skipped]
         det[condition.name] = thinned(found.false_accepts, found.false_rejects)
         scored.append(Scored(condition, trials, raw))

@@ -8,6 +8,7 @@ kept; new ones are those of training in noise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import torch
 
@@ -25,6 +26,8 @@ from noisewise.types import SAMPLE_RATE, Waves
 
 RECIPES = ("emotion-ser", "emotion-ser-asr", "emotion-single-encoder", "emotion-decomposed")
 CLIPS, SECONDS, REPEATS = 16, 3, 5
+NEW = count(1)
+"""Numbers of batches that nobody has heard."""
 EMOTIONS = [str(number) for number in range(8)]
 SPEAKERS = [str(number) for number in range(9)]
 
@@ -67,14 +70,12 @@ class _Steps:
         self.optimizer = build("optimizer", self.phase.optimizer, params=parameters)
         self.whole = Pass(self.model, lambda model, batch, phase: model(batch.noisy), self.phase)
         self.sound = torch.from_numpy(some_clips()[0][0]).float()
-        self.drawn = 0
 
     def step(self, heard: bool) -> Callable[[], object]:
         """A step on clips that were heard before, or on others at every call."""
 
         def once() -> None:
-            self.drawn += not heard
-            batch = self._batch(0 if heard else self.drawn)
+            batch = self._batch(0 if heard else next(NEW))
             self.model.train()
             freeze_statistics(self.model, self.phase.train)
             with torch.autocast("cpu", torch.bfloat16):

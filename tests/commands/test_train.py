@@ -74,7 +74,7 @@ def test_no_noise_at_all(noisewise, toy_corpus, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no recipe 'nothing'; shipped: demo"),
+        (["nothing"], "no recipe 'nothing'; shipped: decompose"),
         (["demo", "--data", "nowhere"], "nowhere"),
         (["demo", "--phases.0.stepz", "3"], "phases.0.stepz"),
         (["demo", "--phases.0.steps", "many"], "phases.0.steps"),

@@ -185,8 +185,9 @@ class SelfSupervisedUpstream(nn.Module):
         at_most = 1 if device.type == "cpu" else 64
         if at_most == 1 and self._frozen(waves):
             state = weights_key(self), torch.is_autocast_enabled("cpu")
-            run = partial(self._kept, state)
-            return in_equal_lengths(run, waves, at_most)
+            frames = in_equal_lengths(partial(self._kept, state), waves, at_most)
+            # of a single clip it is what is kept itself
+            return frames if len(waves) > 1 else frames.with_values(frames.values.clone())
         return in_equal_lengths(self._equal, waves, at_most)
 
     def _equal(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:

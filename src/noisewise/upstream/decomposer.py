@@ -128,7 +128,11 @@ class Decomposer(nn.Module):
     def forward(self, waves: Waves) -> Parts:
         """Take clips apart."""
         mel, lengths = self.spectrum(waves)
-        return self.split.encode(mel, self.intonation(waves, mel.shape[1]), lengths)
+        if self.split.encoders == "single":  # which hears the spectrum alone
+            pitch = torch.zeros(mel.shape[:2], dtype=torch.int64, device=mel.device)
+        else:
+            pitch = self.intonation(waves, mel.shape[1])
+        return self.split.encode(mel, pitch, lengths)
 
     def reconstruct(self, parts: Parts) -> Tensor:
         """(batch, frames, 80) mel spectrogram of the parts."""

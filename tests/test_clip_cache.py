@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from noisewise.clip_cache import ClipCache, clip_key, weights_key
+from noisewise.clip_cache import ClipCache, clip_key, clips_are_new, new_clips, weights_key
 from noisewise.types import Waves
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
@@ -82,6 +82,47 @@ def test_a_frozen_upstream_gives_what_a_fresh_one_does(small_upstream, frozen, m
         fresh = copy.deepcopy(upstream)
         assert not torch.equal(upstream(waves).values, runs[0])
         assert torch.equal(upstream(waves).values, fresh(waves).values)
+
+
+def test_equal_weights_in_another_upstream_are_another_upstream(small_upstream, monkeypatch):
+    monkeypatch.setattr("noisewise.upstream.selfsupervised.SHARED", ClipCache(1 << 24))
+    waves = Waves.collate([np.random.default_rng(0).standard_normal(4000).astype(np.float32) + 1])
+    with torch.no_grad():
+        for normalise in (True, False):
+            fresh = small_upstream(normalise=normalise)
+            expected = fresh.padded(waves).values
+            for _ in range(3):
+                torch.testing.assert_close(fresh(waves).values, expected)
+
+
+def test_nothing_is_kept_of_new_clips_and_equal_lengths_share_a_pass(small_upstream, monkeypatch):
+    cache = ClipCache(1 << 24)
+    monkeypatch.setattr("noisewise.upstream.selfsupervised.SHARED", cache)
+    upstream = small_upstream().eval().requires_grad_(False)
+    draw = np.random.default_rng(0)
+    sizes = [4000] * 9 + [2600, 3100]  # 8 in a pass at most
+    waves = Waves.collate([draw.standard_normal(n).astype(np.float32) for n in sizes])
+    passes: list[int] = []
+    monkeypatch.setattr(
+        upstream, "_equal", lambda x, run=upstream._equal: (passes.append(len(x)), run(x))[1]
+    )
+    alone = upstream(waves).values
+    assert passes == [1] * 11
+    passes.clear()
+    with new_clips():
+        for _ in range(3):
+            torch.testing.assert_close(upstream(waves).values, alone)
+    assert passes == [1, 1, 8, 1] * 3
+    assert not len(cache)
+
+
+def test_clips_are_new_inside_alone():
+    with new_clips():
+        assert clips_are_new()
+        with new_clips(False):
+            assert not clips_are_new()
+        assert clips_are_new()
+    assert not clips_are_new()
 
 
 def test_the_enhancer_before_a_frozen_upstream_gets_its_gradient(small_upstream):

@@ -64,8 +64,7 @@ def test_shipped_pretraining_loads_and_builds():
 
 
 def test_shipped_decomposition_is_that_of_the_decomposers_in_the_package():
-    from noisewise.upstream.decomposed import build_decomposer
-    from noisewise.upstream.decomposer import SHIPPED, read_decomposer
+    from noisewise.upstream.decomposer import SHIPPED, build_decomposer, read_decomposer
 
     recipe = load_any_recipe("decompose")
     assert isinstance(recipe, DecomposeRecipe)

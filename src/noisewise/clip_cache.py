@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -90,3 +92,24 @@ _KEYS: WeakKeyDictionary[nn.Module, tuple[object, bytes]] = WeakKeyDictionary()
 
 SHARED = ClipCache(memory_share(16))
 """Of this process."""
+
+_NEW: ContextVar[bool] = ContextVar("new", default=False)
+
+
+@contextmanager
+def new_clips(are: bool = True) -> Iterator[None]:
+    """Inside, clips were changed at random and will not come again: nothing is to be kept.
+
+    What is kept is computed clip by clip, so that it does not depend on which clips came together;
+    new clips may be computed in whatever batches are fastest.
+    """
+    token = _NEW.set(are)
+    try:
+        yield
+    finally:
+        _NEW.reset(token)
+
+
+def clips_are_new() -> bool:
+    """Whether this is inside `new_clips`."""
+    return _NEW.get()

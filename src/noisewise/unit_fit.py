@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from noisewise.corpora.base import read_row
-from noisewise.errors import AudioError, BundleError
+from noisewise.corpora.base import readable_clips
+from noisewise.errors import BundleError
 from noisewise.files import write_atomic
 from noisewise.model import device_of
 from noisewise.seeding import rng
@@ -90,8 +90,5 @@ def _drawn(upstream: nn.Module, rows: datasets.Dataset, seed: int) -> Iterator[W
     """Readable clips drawn by seed, one batch a clip."""
     device = device_of(upstream)
     chosen = np.sort(rng(seed, "units").permutation(len(rows))[:CLIPS])
-    for row in rows.select(chosen.tolist()):
-        try:
-            yield Waves.collate([read_row(row)]).to(device)
-        except AudioError:
-            continue
+    for clip in readable_clips(rows.select(chosen.tolist())):
+        yield Waves.collate([clip]).to(device)

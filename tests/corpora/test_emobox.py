@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from noisewise.corpora import open_corpus
-from noisewise.corpora.folds import fold_names, with_fold
+from noisewise.corpora.folds import fold_values, with_fold
 from noisewise.errors import CorpusError
 
 MAP = {"neu": "Neutral", "hap": "Happy", "exc": "Happy"}
@@ -56,7 +56,7 @@ def test_folds_are_a_column(tmp_path: Path) -> None:
     row = next(row for row in corpus.rows if row["id"] == "toy-clip5")
     assert (row["emotion"], row["fold"]) == ("Happy", "2")
     assert Path(row["audio"]["path"]).samefile(tmp_path / "downloads/toy/clip5.wav")
-    assert fold_names(corpus, "fold") == ["1", "2"]
+    assert list(fold_values(corpus, "fold")) == ["1", "2"]
     parts = with_fold(corpus, "2", "fold", None, seed=0)
     assert sorted(parts.split("test")["id"]) == ["toy-clip1", "toy-clip5"]
     assert len(parts.split("validation")) == 1  # of clips, since speakers are unknown

@@ -13,7 +13,6 @@ from noisewise.corpora import open_corpus
 from noisewise.corpora.base import Corpus, assert_disjoint, make_rows
 from noisewise.corpora.folds import (
     fingerprint,
-    fold_names,
     fold_values,
     normalised,
     with_fold,
@@ -55,7 +54,7 @@ def test_every_value_is_in_one_fold_and_folds_are_balanced(sizes, data):
 @given(counts, st.integers(0, 5), st.floats(0.01, 0.99), st.data())
 def test_parts_share_no_speaker(sizes, seed, share, data):
     corpus = make({f"s{n:02}": size for n, size in enumerate([*sizes, 1])})
-    name = data.draw(st.sampled_from(fold_names(corpus, "speaker")))
+    name = data.draw(st.sampled_from(list(fold_values(corpus, "speaker"))))
     folded = with_fold(corpus, name, "speaker", None, seed, share)
     parts = [folded.split(part) for part in ("train", "validation", "test")]
     assert_disjoint(*parts)
@@ -107,7 +106,7 @@ def test_clips_without_a_speaker_or_a_fold():
     corpus = make({None: 20, "a": 5}, part={"a": "x"})
     folded = with_fold(corpus, "x", "part", None, seed=1, validation=0.2)
     assert [len(folded.split(p)) for p in ("train", "validation", "test")] == [16, 4, 5]
-    assert fold_names(corpus, "speaker") == ["a"]
+    assert list(fold_values(corpus, "speaker")) == ["a"]
 
 
 def test_texts_of_the_test_are_not_trained_on():
@@ -157,7 +156,7 @@ def test_nobody_left():
     with pytest.raises(CorpusError, match="leaves 1 speakers"):
         with_fold(make({"a": 1, "b": 1}), "a", "speaker", None, 0)
     with pytest.raises(ConfigError, match="no folds by 'speaker', which has 0 values"):
-        fold_names(make({None: 3}), "speaker")
+        list(fold_values(make({None: 3}), "speaker"))
 
 
 def test_a_fingerprint_is_that_of_ids_and_values():

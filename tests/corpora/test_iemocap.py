@@ -9,7 +9,7 @@ import pytest
 from noisewise import audio
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import assert_disjoint
-from noisewise.corpora.folds import fold_names, with_fold
+from noisewise.corpora.folds import fold_values, with_fold
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.seeding import rng
 
@@ -141,7 +141,7 @@ def test_clean_folds_of_the_whole_corpus(
     whole: Path, by: str, sizes: dict[str, int] | None
 ) -> None:
     corpus = open_corpus(whole)
-    names = fold_names(corpus, by)
+    names = list(fold_values(corpus, by))
     assert len(names) == (5 if by == "session" else 10)
     tested: list[str] = []
     for name in names:
@@ -161,7 +161,7 @@ def test_the_published_folds_leak_under_a_name_that_says_so(whole: Path) -> None
     ):
         with_fold(open_corpus(whole), "Ses01F", "dialogue", None, seed=0)
     corpus = open_corpus(whole, speakers="dialogue_leaky")
-    assert fold_names(corpus, "speaker") == [f"{part}_dialogues" for part in DIALOGUES]
+    assert list(fold_values(corpus, "speaker")) == [f"{part}_dialogues" for part in DIALOGUES]
     for part in DIALOGUES:
         folded = with_fold(corpus, f"{part}_dialogues", "speaker", None, seed=0)
         test = folded.split("test")

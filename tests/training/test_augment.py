@@ -145,6 +145,22 @@ def test_a_gain_leaves_the_snr_alone():
         assert np.allclose(level_gain, 10 ** (-12 / 20) * level, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "varies"),
+    [
+        ({}, False),
+        ({"shift_ms": 1}, True),
+        ({"speed": (0.9, 1.1)}, True),
+        ({"speed": (1.1, 1.1)}, False),
+    ],
+)
+def test_what_changes_every_clip(options, varies):
+    plain = augmenter(noises={}, **options)
+    assert plain.always_varies == varies
+    heard = {plain(speech(), None, "clip", step)[0].tobytes() for step in range(20)}
+    assert len(heard) > 10 if varies else len(heard) == 1
+
+
 def test_silent_clips_stay_as_they_are():
     silence = np.zeros(1000, np.float32)
     for step in range(5):

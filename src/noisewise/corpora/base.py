@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -223,6 +223,15 @@ def read_row(row: dict[str, Any]) -> np.ndarray:
     """
     source = audio_source(row["audio"])
     return audio.read(source, offset=row["offset"] or 0.0, duration=row["duration"])
+
+
+def readable_clips(rows: datasets.Dataset) -> Iterator[np.ndarray]:
+    """(samples,) of each row in turn, without those that cannot be read."""
+    for row in rows:
+        try:
+            yield read_row(row)
+        except AudioError:
+            continue
 
 
 def read_clean(row: dict[str, Any], noisy: np.ndarray) -> np.ndarray | None:

@@ -69,11 +69,6 @@ def fold_values(corpus: Corpus, by: str, number: int | None = None) -> dict[str,
     return {str(n): sorted(values) for n, values in enumerate(folds, 1)}
 
 
-def fold_names(corpus: Corpus, by: str, number: int | None = None) -> list[str]:
-    """Names of the folds; see `fold_values`, whose errors it raises."""
-    return list(fold_values(corpus, by, number))
-
-
 def with_fold(
     corpus: Corpus,
     fold: str,
@@ -87,7 +82,7 @@ def with_fold(
 
     Args:
         corpus: with speakers where they are known.
-        fold: one of `fold_names`.
+        fold: one of `fold_values`.
         by, number: see `fold_values`.
         seed: of the choice of validation speakers.
         validation: share of the other speakers to select on, at least one; a clip without a

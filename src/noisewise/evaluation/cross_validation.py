@@ -306,9 +306,9 @@ def _spread(
         for own in folds
         if own and metric in own[0].metrics
     ]
-    return Spread(condition, metric, float(np.mean(means)), _deviation(means), _deviation(pooled))
+    return Spread(condition, metric, float(np.mean(means)), deviation(means), deviation(pooled))
 
 
-def _deviation(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float]) -> float:
     """Standard deviation of a sample, NaN of a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from noisewise.evaluation.cross_validation import deviation
 from noisewise.evaluation.markup import Html, fold, join, table, tag
 from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
 from noisewise.evaluation.wording import describe, figure, span
@@ -97,17 +98,16 @@ def _mean(parts: Sequence[Part], metric: str) -> Html:
     values = [part.metrics[metric] for part in parts if metric in part.metrics]
     if not values:
         return tag("td", figure(metric, math.nan))
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return _value(metric, float(np.mean(values)), deviation, "seeds")
+    return _value(metric, float(np.mean(values)), deviation(values), "seeds")
 
 
-def _value(metric: str, value: float, deviation: float, over: str) -> Html:
-    small = _deviation(metric, deviation, over)
+def _value(metric: str, value: float, spread: float, over: str) -> Html:
+    small = _deviation(metric, spread, over)
     return tag("td", figure(metric, value), *([tag("small", small)] if small else []))
 
 
-def _deviation(metric: str, deviation: float, over: str) -> str:
+def _deviation(metric: str, spread: float, over: str) -> str:
     """A standard deviation, "" where it is undefined."""
-    if not math.isfinite(deviation):
+    if not math.isfinite(spread):
         return ""
-    return f"\N{PLUS-MINUS SIGN} {figure(metric, deviation).split(chr(0xA0))[0]} over {over}"
+    return f"\N{PLUS-MINUS SIGN} {figure(metric, spread).split(chr(0xA0))[0]} over {over}"

@@ -61,6 +61,12 @@ class Augmenter:
         corruptor = self.corruptor
         return Augmenter(config, corruptor.noises, corruptor.rooms, self.seed)
 
+    @property
+    def always_varies(self) -> bool:
+        """Whether a clip is hardly ever heard twice as the same samples, noise or not."""
+        config = self.config
+        return bool(config.shift_ms or config.speed[0] < config.speed[1])
+
     def keeps_whole(self, samples: int) -> bool:
         """Whether all of a clip of so many samples is heard, and once (but for a shift)."""
         if self.config.crop_s is None:

@@ -9,8 +9,8 @@ from typing import Any
 import datasets
 import torch
 
-from noisewise.corpora.base import read_row
-from noisewise.errors import AudioError, BundleError, ConfigError
+from noisewise.corpora.base import readable_clips
+from noisewise.errors import BundleError, ConfigError
 from noisewise.evaluation.split_report import split_report
 from noisewise.files import json_bytes, write_atomic
 from noisewise.recipe import DecomposeRecipe
@@ -19,8 +19,7 @@ from noisewise.training.decomposition_terms import SpectrumReconstructionTerm, S
 from noisewise.training.phases import phase_terms
 from noisewise.training.pretrain_card import decomposer_card
 from noisewise.training.unlabelled import FINISHED, Audio, Job, train_unlabelled
-from noisewise.upstream.decomposed import build_decomposer
-from noisewise.upstream.decomposer import write_decomposer
+from noisewise.upstream.decomposer import build_decomposer, write_decomposer
 
 SHOWN = 3
 """Validation clips in the report."""
@@ -62,11 +61,8 @@ def _fresh(recipe: DecomposeRecipe, clips: Audio) -> Any:
 
 def _some(rows: datasets.Dataset, most: int, seed: int) -> Iterator[torch.Tensor]:
     """Up to so many readable clips, drawn by the seed."""
-    for number in rng(seed, "pitch").permutation(len(rows))[:most].tolist():
-        try:
-            yield torch.from_numpy(read_row(rows[number]))
-        except AudioError:
-            continue
+    drawn = rng(seed, "pitch").permutation(len(rows))[:most].tolist()
+    yield from map(torch.from_numpy, readable_clips(rows.select(drawn)))
 
 
 def _finish(

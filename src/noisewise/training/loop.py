@@ -22,6 +22,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from noisewise.clip_cache import new_clips
 from noisewise.components import build
 from noisewise.errors import ConfigError, NoisewiseError
 from noisewise.recipe import PhaseConfig, Recipe, UnlabelledRecipe
@@ -177,10 +178,11 @@ class Loop:
         whole = Pass(self.model, self.material.forward, phase)
         module, optimizer = self.fabric.setup(whole, optimizer)
         self.teacher = self._teacher(terms, number)
+        augmenter = self.material.augmenter.changed(phase.augment)
         clips = TrainingClips(
             self.material.rows,
             self.material.labels,
-            self.material.augmenter.changed(phase.augment),
+            augmenter,
             any(term.needs_clean for term in terms),
             *columns_of(terms),
         )
@@ -209,7 +211,8 @@ class Loop:
         saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):
-            figures = self._step(phase, module, optimizer, batch, seed)
+            with new_clips(augmenter.always_varies):
+                figures = self._step(phase, module, optimizer, batch, seed)
             progress.step += 1
             now = time.monotonic()
             progress.seconds, began = progress.seconds + now - began, now

@@ -18,7 +18,7 @@ from noisewise.components import build
 from noisewise.errors import ConfigError
 from noisewise.seeding import torch_rng
 from noisewise.types import Frames, Waves
-from noisewise.upstream.decomposer import SHIPPED, Decomposer, read_decomposer
+from noisewise.upstream.decomposer import SHIPPED, build_decomposer, read_decomposer
 from noisewise.upstream.hiding import Hidden
 from noisewise.upstream.speech_split import Parts
 
@@ -130,16 +130,6 @@ class DecomposedUpstream(nn.Module):
                     own = parts.codes[name][row, : -(-steps // block)]
                     own.copy_(0.5 * torch.randn(own.shape, generator=draw))
         return parts
-
-
-def build_decomposer(options: dict[str, Any]) -> Decomposer:
-    """A `Decomposer` with fresh weights.
-
-    Raises:
-        ConfigError: options that it does not have.
-    """
-    made: Decomposer = build("decomposer", {"name": "speech_split", **options})
-    return made
 
 
 def in_step(codes: Tensor, lengths: Tensor, frames: Frames) -> Tensor:

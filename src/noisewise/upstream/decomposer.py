@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from noisewise.clip_cache import SHARED, clip_key
+from noisewise.components import build
 from noisewise.errors import BundleError, ConfigError
 from noisewise.files import json_bytes, write_atomic
 from noisewise.mel import SpeechSplitMel
@@ -139,6 +141,16 @@ class Decomposer(nn.Module):
         return self.split.decode(parts)
 
 
+def build_decomposer(options: dict[str, Any]) -> Decomposer:
+    """A `Decomposer` with fresh weights.
+
+    Raises:
+        ConfigError: options that it does not have.
+    """
+    made: Decomposer = build("decomposer", {"name": "speech_split", **options})
+    return made
+
+
 @dataclass(frozen=True)
 class Read:
     """A decomposer as read: the module, and hashes of the speakers that it was trained on."""
@@ -161,7 +173,7 @@ def read_decomposer(folder: Path | str) -> Read:
         seen = json.loads((path / SEEN).read_text(encoding="utf-8"))
         if not isinstance(options, dict) or not isinstance(seen, list):
             raise TypeError("options or speakers of another form")
-        decomposer = Decomposer(**options)
+        decomposer = build_decomposer(options)
         state = {name: value.float() for name, value in load_file(path / WEIGHTS).items()}
         decomposer.load_state_dict(state)
     except (OSError, ValueError, TypeError, RuntimeError, ConfigError, SafetensorError) as error:

@@ -32,9 +32,14 @@ class RandomResampling(nn.Module):
     active = True
     """False for codes that must stay in step with the clip, in training too."""
 
+    @property
+    def warps(self) -> bool:
+        """Whether it does anything now."""
+        return self.training and self.active
+
     def forward(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, frames, channels), (batch,) lengths -> values of that shape, new lengths."""
-        if not (self.training and self.active):
+        if not self.warps:
             return values, lengths
         positions, lengths = draw_warps(lengths, values.shape[1])
         return apply(values, positions, lengths), lengths

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from noisewise.clip_cache import SHARED, clip_key, weights_key
+from noisewise.clip_cache import SHARED, clip_key, clips_are_new, weights_key
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves, length_mask
 from noisewise.upstream.adapters import add_parallel
@@ -181,10 +181,12 @@ class SelfSupervisedUpstream(nn.Module):
         auto = self.batching == "auto" and self._maskable and pays
         if hidden is not None or self.batching == "masked" or auto:
             return self.padded(waves, hidden)
-        # on CPUs one by one is as fast as any batch, and needs the least memory
-        at_most = 1 if device.type == "cpu" else 64
+        # one by one needs the least memory, and frames are then the same in any company; batches
+        # take half the time on CPUs without bf16, and as long on others
+        at_most = 64 if device.type != "cpu" else 8 if clips_are_new() else 1
         if at_most == 1 and self._frozen(waves):
-            state = weights_key(self), torch.is_autocast_enabled("cpu")
+            # equal weights in another architecture, or on other input, give other frames
+            state = weights_key(self), repr(self.spec), torch.is_autocast_enabled("cpu")
             frames = in_equal_lengths(partial(self._kept, state), waves, at_most)
             # of a single clip it is what is kept itself
             return frames if len(waves) > 1 else frames.with_values(frames.values.clone())
@@ -205,8 +207,9 @@ class SelfSupervisedUpstream(nn.Module):
             values, codes = self._equal(samples)
             return (values, codes), values.nbytes + (0 if codes is None else codes.nbytes)
 
-        key = ("frames", state, tuple(self.layers), self.mean, clip_key(samples))
-        values: tuple[Tensor, Tensor | None] = SHARED.get(key, make)
+        values: tuple[Tensor, Tensor | None] = SHARED.get(
+            ("frames", state, clip_key(samples)), make
+        )
         return values
 
     def batch_if_exact(self) -> None:

@@ -311,12 +311,12 @@ class SpeechSplit(nn.Module):
         speech stays voiced.
         """
         one_hot = F.one_hot(pitch, CLASSES).to(mel.dtype)
+        if not self.resampling.warps:
+            return mel, one_hot
         both, _ = self.resampling(torch.cat([mel, one_hot], 2), lengths)
         heard, tones = both.split([self.mels, CLASSES], 2)
-        if self.resampling.training:
-            present = tones.sum(2, keepdim=True) > 0
-            tones = F.one_hot(tones.argmax(2), CLASSES).to(mel.dtype) * present
-        return heard, tones
+        present = tones.sum(2, keepdim=True) > 0
+        return heard, F.one_hot(tones.argmax(2), CLASSES).to(mel.dtype) * present
 
     def decode(self, parts: Parts) -> Tensor:
         """(batch, frames, mels) spectrogram of what `encode` took apart, zero beyond each clip."""

@@ -172,6 +172,18 @@ def test_gradient_stays_inside_the_clips():
     assert x.grad[1, ..., :2].any()
 
 
+def test_a_single_value_a_channel_becomes_the_offset():
+    norm = nn.BatchNorm1d(3)
+    nn.init.constant_(norm.bias, 0.5)
+    x = torch.randn(1, 3, 1, requires_grad=True)
+    y = batch_norm(norm, x, None)
+    y.sum().backward()
+    assert y.flatten().tolist() == [0.5] * 3
+    assert norm.bias.grad.tolist() == [1.0] * 3
+    assert not x.grad.any()
+    assert norm.running_var.isfinite().all()
+
+
 def test_evaluation_uses_running_statistics_and_masks():
     norm = nn.BatchNorm1d(2).eval()
     norm.running_mean.fill_(1)

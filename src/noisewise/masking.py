@@ -141,13 +141,15 @@ def batch_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:
 
     In training its mean and variance (and so its running ones) ignore everything outside the
     mask, and are those of the clips of all processes where several train together; in one process
-    and without a mask it is ``norm(x)``.
+    and without a mask it is ``norm(x)``, which a single value a channel is too few for: it becomes
+    the norm's offset.
 
     Args:
         norm: BatchNorm1d for x (batch, channels) or (batch, channels, frames), BatchNorm2d for x
             (batch, channels, mels, frames).
     """
-    if not norm.training or (mask is None and alone()):
+    single = x.numel() == x.shape[1]
+    if not norm.training or (mask is None and alone() and not single):
         return zero_outside(norm(x), mask)
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation.answers import Answers, read_answers, write_answers
+from noisewise.evaluation.answers import Answers, gained_and_lost, read_answers, write_answers
 
 SOME = Answers(
     ["yes", "no"], ["a", "b", "c"], ["ann", None, "ben"], [0, 1, -1],
@@ -78,3 +78,36 @@ def test_files_that_are_none(content, tmp_path):
         path.write_text(content)
     with pytest.raises(ConfigError, match=r"answers.json: not readable as answers"):
         read_answers(path)
+
+
+@given(st.data())
+def test_gains_and_losses_are_those_of_a_plain_count(data):
+    """Of runs that know the classes in another order, or other classes."""
+    labels = ["yes", "no", "up"]
+    size = data.draw(st.integers(1, 12))
+    true = data.draw(st.lists(st.sampled_from(labels), min_size=size, max_size=size))
+    said, runs = [], []
+    for _ in range(2):
+        classes = data.draw(st.permutations(labels))[: data.draw(st.integers(1, 3))]
+        words = [data.draw(st.sampled_from([*classes, None])) for _ in true]
+        places = {name: place for place, name in enumerate(classes)} | {None: -1}
+        said.append([(word, name in classes) for word, name in zip(words, true, strict=True)])
+        runs.append(
+            Answers(
+                list(classes),
+                [str(i) for i in range(size)],
+                [None] * size,
+                [places.get(name, -1) for name in true],
+                {"clean": [places[word] for word in words]},
+            )
+        )
+    gained = lost = both = 0
+    for name, (one, knows), (two, also) in zip(true, *said, strict=True):
+        if one is None or two is None or not knows or not also:
+            continue
+        both += 1
+        gained += two == name != one
+        lost += one == name != two
+    assert gained_and_lost(*runs, "clean") == ((gained, lost, both) if both else None)
+    assert gained_and_lost(*runs, "rain 5 dB") is None
+    assert gained_and_lost(runs[0], replace(runs[1], ids=["x"] * size), "clean") is None

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
+from noisewise.evaluation.answers import Answers
 from noisewise.evaluation.results import Results, Row
 from noisewise.evaluation.tables import by_noise, cell, compared, everything
+from noisewise.metrics.intervals import paired_difference
 
 
 def cells(page: str) -> list[list[str]]:
@@ -71,3 +74,19 @@ def test_differences():
     assert 'class="worse">+5.0' in page
     assert 'class="better">−5.0' in compared([b, a], "eer")
     assert "class=" not in cells(compared([a, a], "eer"))[1][2]
+
+
+def test_a_difference_of_accuracy_has_an_interval_and_is_tinted_only_outside_chance():
+    def run(right, name):
+        said = [0] * right + [1] * (100 - right)
+        ids, nobody, true = [str(i) for i in range(100)], [None] * 100, [0] * 100
+        answers = Answers(["a", "b"], ids, nobody, true, {"clean": said})
+        return Results("t", [Row(n=100, metrics={"accuracy": right / 100})], name, answers=answers)
+
+    near, far = run(72, "near"), run(90, "far")
+    page = compared([run(70, "first"), near, far], "accuracy")
+    low, high = paired_difference(20, 0, 100)
+    shown = ["+20.0", "90.0", "%", f"+{100 * low:.1f}", "to", f"+{100 * high:.1f}"]
+    assert cells(page)[1][3].split() == shown
+    assert page.count('class="better"') == 1  # two clips more may be chance
+    assert '"better"' in compared([run(70, "first"), replace(near, answers=None)], "accuracy")

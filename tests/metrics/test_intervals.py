@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
 from noisewise.metrics.classification import accuracy
-from noisewise.metrics.intervals import bootstrap, wilson
+from noisewise.metrics.intervals import bootstrap, paired_difference, wilson
 from noisewise.seeding import rng
 
 
@@ -44,6 +44,34 @@ def test_wilson_covers_as_often_as_it_says():
     hits = rng(0).binomial(n, share, size=2000)
     covered = [low <= share <= high for low, high in (wilson(int(k), n) for k in hits)]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+@given(st.integers(1, 400), st.data())
+def test_paired_differences_turn_round_and_hold_theirs(n, data):
+    gained = data.draw(st.integers(0, n))
+    lost = data.draw(st.integers(0, n - gained))
+    low, high = paired_difference(gained, lost, n)
+    assert -1 <= low <= high <= 1
+    assert low <= (gained - lost) / (n + 2) <= high
+    assert paired_difference(lost, gained, n) == pytest.approx((-high, -low), abs=1e-12)
+    wider = paired_difference(gained, lost, n, 0.99)
+    assert wider[0] <= low
+    assert high <= wider[1]
+
+
+@pytest.mark.parametrize("cells", [(0.1, 0.04), (0.02, 0.02), (0.3, 0.2)])
+def test_paired_differences_cover_as_often_as_they_say(cells):
+    n = 200
+    draws = rng(0, *cells).multinomial(n, [*cells, 1 - sum(cells)], size=2000)
+    ends = [paired_difference(int(gained), int(lost), n) for gained, lost, _ in draws]
+    covered = [low <= cells[0] - cells[1] <= high for low, high in ends]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("counts", [(1, 0, 0), (-1, 0, 5), (0, -1, 5), (3, 3, 5)])
+def test_paired_counts_that_are_refused(counts):
+    with pytest.raises(ConfigError, match="a paired interval"):
+        paired_difference(*counts)
 
 
 def test_bootstrap_agrees_with_theory_for_a_mean():

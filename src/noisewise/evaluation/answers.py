@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from noisewise.errors import ConfigError
 from noisewise.evaluation.schema import build, pretty, to_plain
 from noisewise.files import write_atomic
@@ -63,6 +65,26 @@ class Answers:
                 for edits, length in zip(column, self.lengths[metric], strict=True):
                     if edits < -1 or length < 0 or (edits >= 0 and not length):
                         raise ConfigError(f"{metric}: {edits} edits where {length} were said")
+
+
+def gained_and_lost(first: Answers, other: Answers, condition: str) -> tuple[int, int, int] | None:
+    """Clips that only ``other`` answers right, that only ``first`` does, and all of both.
+
+    Returns:
+        None where they did not answer the same clips, or none of them in this condition.
+    """
+    if first.ids != other.ids or condition not in first.said or condition not in other.said:
+        return None
+    usable, right = [], []
+    for answers in (first, other):
+        true, said = np.array(answers.true), np.array(answers.said[condition])
+        usable.append((true >= 0) & (said >= 0))
+        right.append(true == said)
+    both = usable[0] & usable[1]
+    if not both.any():
+        return None
+    gained, lost = (right[1] & ~right[0])[both], (right[0] & ~right[1])[both]
+    return int(gained.sum()), int(lost.sum()), int(both.sum())
 
 
 def write_answers(path: Path, answers: Answers) -> None:

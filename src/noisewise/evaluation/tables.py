@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from noisewise.evaluation.answers import gained_and_lost
 from noisewise.evaluation.markup import Html, table, tag
 from noisewise.evaluation.results import Results, Row
 from noisewise.evaluation.wording import (
@@ -16,6 +17,7 @@ from noisewise.evaluation.wording import (
     figure,
     span,
 )
+from noisewise.metrics.intervals import Interval, paired_difference
 
 
 def cell(row: Row | None, metric: str) -> Html:
@@ -72,25 +74,44 @@ def everything(results: Results, metrics: Sequence[str]) -> Html:
 
 
 def compared(results: Sequence[Results], metric: str) -> Html:
-    """The first run's metric and what the others have more or less, under every condition."""
+    """The first run's metric and what the others have more or less, under every condition.
+
+    Differences of accuracy have an interval where both runs answered the same clips; one that has
+    zero inside is not tinted.
+    """
     names = [r.run or f"run {i + 1}" for i, r in enumerate(results)]
     conditions = dict.fromkeys(row.condition for r in results for row in r.rows)
     rows = []
     for condition in conditions:
         first, *others = [r.at(condition) for r in results]
-        gaps = [_gap(metric, first, other) for other in others]
+        gaps = [
+            _gap(metric, first, other, _interval(results[0], run, condition.name, metric))
+            for other, run in zip(others, results[1:], strict=True)
+        ]
         rows.append([condition.name, cell(first, metric), *gaps])
     unit = " in points" if describe(metric).percent else ""
     caption = f"{describe(metric).title} of {names[0]}, and the difference of the others{unit}"
     return table(caption, ["Condition", *names], rows)
 
 
-def _gap(metric: str, first: Row | None, other: Row | None) -> Html:
+def _interval(first: Results, other: Results, condition: str, metric: str) -> Interval | None:
+    """Of the difference of accuracy between two runs, None where it is unknown."""
+    if metric != "accuracy" or first.answers is None or other.answers is None:
+        return None
+    counts = gained_and_lost(first.answers, other.answers, condition)
+    return None if counts is None else paired_difference(*counts, first.confidence)
+
+
+def _gap(metric: str, first: Row | None, other: Row | None, interval: Interval | None) -> Html:
     if first is None or other is None:
         return tag("td", NOT_DEFINED)
     gap, higher = other.value(metric) - first.value(metric), describe(metric).higher
     shown = difference(metric, gap)
-    value = tag("small", figure(metric, other.value(metric)))
-    if higher is None or not math.isfinite(gap) or shown[0] not in "+\N{MINUS SIGN}":
-        return tag("td", shown, value)
-    return tag("td", shown, value, class_="better" if (gap > 0) == higher else "worse")
+    content = [shown, tag("small", figure(metric, other.value(metric)))]
+    if interval is not None:
+        low, high = (difference(metric, end) for end in interval)
+        content.append(tag("small", f"{low} to {high}"))
+    chance = interval is not None and interval[0] <= 0 <= interval[1]
+    if higher is None or chance or shown[0] not in "+\N{MINUS SIGN}":
+        return tag("td", *content)
+    return tag("td", *content, class_="better" if (gap > 0) == higher else "worse")

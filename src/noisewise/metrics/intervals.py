@@ -1,4 +1,4 @@
-"""Confidence intervals: Wilson's for a share, and the bootstrap for any statistic."""
+"""Confidence intervals: of a share, of the difference of two shares, and of any statistic."""
 
 from __future__ import annotations
 
@@ -38,6 +38,35 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if k == 0 else (centre - half) / (n + z2)
     high = 1.0 if k == n else (centre + half) / (n + z2)
     return float(low), float(high)
+
+
+def paired_difference(gained: int, lost: int, n: int, confidence: float = 0.95) -> Interval:
+    """Interval of the difference between two shares of the same n trials.
+
+    The normal interval after half a trial was added to each of the four outcomes: simple, and it
+    covers what it should with few trials, too (Agresti and Min, Statistics in Medicine 24, 2005).
+
+    Args:
+        gained: trials in which the second alone succeeds.
+        lost: trials in which the first alone succeeds.
+        n: all trials.
+        confidence: probability that the interval is to cover.
+
+    >>> [round(end, 3) for end in paired_difference(40, 20, 1000)]
+    [0.005, 0.035]
+
+    Raises:
+        ConfigError: negative counts, more than n of them, or a confidence outside 0..1.
+    """
+    _check_confidence(confidence)
+    if n < 1 or min(gained, lost) < 0 or gained + lost > n:
+        raise ConfigError(
+            f"a paired interval needs gained + lost <= n, got {gained}, {lost} and n={n}"
+        )
+    z, total = NormalDist().inv_cdf((1 + confidence) / 2), n + 2
+    centre = (gained - lost) / total
+    half = z * ((gained + lost + 1) / total - centre**2) ** 0.5 / total**0.5
+    return max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def bootstrap(

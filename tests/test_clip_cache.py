@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from noisewise.clip_cache import ClipCache, clip_key, clips_are_new, new_clips, weights_key
+from noisewise.clip_cache import ClipCache, clip_key, company, in_company, weights_key
 from noisewise.types import Waves
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
@@ -109,20 +109,27 @@ def test_nothing_is_kept_of_new_clips_and_equal_lengths_share_a_pass(small_upstr
     alone = upstream(waves).values
     assert passes == [1] * 11
     passes.clear()
-    with new_clips():
+    with in_company("new"):
         for _ in range(3):
             torch.testing.assert_close(upstream(waves).values, alone)
     assert passes == [1, 1, 8, 1] * 3
     assert not len(cache)
+    passes.clear()
+    with in_company("kept"):
+        runs = [upstream(waves).values for _ in range(3)]
+    assert passes == [1, 1, 8, 1]  # the second time, the first having been one by one
+    assert len(cache) == 11
+    assert all(torch.equal(run, runs[0]) for run in runs)
+    torch.testing.assert_close(runs[0], alone)
 
 
-def test_clips_are_new_inside_alone():
-    with new_clips():
-        assert clips_are_new()
-        with new_clips(False):
-            assert not clips_are_new()
-        assert clips_are_new()
-    assert not clips_are_new()
+def test_company_ends_where_it_was_kept():
+    assert company() == "none"
+    with in_company("new"):
+        with in_company("kept"):
+            assert company() == "kept"
+        assert company() == "new"
+    assert company() == "none"
 
 
 def test_the_enhancer_before_a_frozen_upstream_gets_its_gradient(small_upstream):

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -93,23 +93,27 @@ _KEYS: WeakKeyDictionary[nn.Module, tuple[object, bytes]] = WeakKeyDictionary()
 SHARED = ClipCache(memory_share(16))
 """Of this process."""
 
-_NEW: ContextVar[bool] = ContextVar("new", default=False)
+Company = Literal["none", "kept", "new"]
+_COMPANY: ContextVar[Company] = ContextVar("company", default="none")
 
 
 @contextmanager
-def new_clips(are: bool = True) -> Iterator[None]:
-    """Inside, clips were changed at random and will not come again: nothing is to be kept.
+def in_company(company: Company) -> Iterator[None]:
+    """Inside, frozen modules may compute clips of one length together, which can be faster.
 
-    What is kept is computed clip by clip, so that it does not depend on which clips came together;
-    new clips may be computed in whatever batches are fastest.
+    Args:
+        company: "kept" where the same clips come in the same batches again, so that what is kept
+            of them does not depend on when they came; "new" for clips that were changed at
+            random, of which nothing is to be kept; "none", as elsewhere: one by one, since what
+            is kept of a clip must not depend on the others in its batch.
     """
-    token = _NEW.set(are)
+    token = _COMPANY.set(company)
     try:
         yield
     finally:
-        _NEW.reset(token)
+        _COMPANY.reset(token)
 
 
-def clips_are_new() -> bool:
-    """Whether this is inside `new_clips`."""
-    return _NEW.get()
+def company() -> Company:
+    """What `in_company` said last."""
+    return _COMPANY.get()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from noisewise.bundle import Bundle, load
+from noisewise.clip_cache import in_company
 from noisewise.commands.console import command_line, progress_bar, say
 from noisewise.commands.options import corpus_options
 from noisewise.decision.verification import Verification
@@ -101,28 +102,29 @@ def evaluate(
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
-    measured = [
-        measure(
-            load(run, device).accelerate(),
-            data,
-            name=name,
-            noise=noise or [],
-            snr=SNR if snr is None else snr,
-            rir=rir or [],
-            codec=codec or [],
-            level=level,
-            trials=trials,
-            segments=segments,
-            segment_s=segment_s,
-            quality=quality,
-            beam=beam,
-            seed=seed,
-            workers=workers,
-            confidence=confidence,
-            options=options,
-        )
-        for run, name in zip(runs, names, strict=True)
-    ]
+    with in_company("kept"):  # all runs hear the clips in the same batches
+        measured = [
+            measure(
+                load(run, device).accelerate(),
+                data,
+                name=name,
+                noise=noise or [],
+                snr=SNR if snr is None else snr,
+                rir=rir or [],
+                codec=codec or [],
+                level=level,
+                trials=trials,
+                segments=segments,
+                segment_s=segment_s,
+                quality=quality,
+                beam=beam,
+                seed=seed,
+                workers=workers,
+                confidence=confidence,
+                options=options,
+            )
+            for run, name in zip(runs, names, strict=True)
+        ]
     write_evaluation(folder, measured)
     for m in measured:
         if m.scored:

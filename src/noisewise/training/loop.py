@@ -22,7 +22,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from noisewise.clip_cache import new_clips
+from noisewise.clip_cache import in_company
 from noisewise.components import build
 from noisewise.errors import ConfigError, NoisewiseError
 from noisewise.recipe import PhaseConfig, Recipe, UnlabelledRecipe
@@ -211,7 +211,7 @@ class Loop:
         saved = began = time.monotonic()
         # an interrupt does not save: it can come within a step, whose half is in no checkpoint
         for batch in loader(clips, sampler, self.workers):
-            with new_clips(augmenter.always_varies):
+            with in_company("new" if augmenter.always_varies else "none"):
                 figures = self._step(phase, module, optimizer, batch, seed)
             progress.step += 1
             now = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from noisewise.clip_cache import SHARED, clip_key, clips_are_new, weights_key
+from noisewise.clip_cache import SHARED, clip_key, company, weights_key
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves, length_mask
 from noisewise.upstream.adapters import add_parallel
@@ -183,8 +183,8 @@ class SelfSupervisedUpstream(nn.Module):
             return self.padded(waves, hidden)
         # one by one needs the least memory, and frames are then the same in any company; batches
         # take half the time on CPUs without bf16, and as long on others
-        at_most = 64 if device.type != "cpu" else 8 if clips_are_new() else 1
-        if at_most == 1 and self._frozen(waves):
+        at_most = 64 if device.type != "cpu" else 1 if company() == "none" else 8
+        if device.type == "cpu" and company() != "new" and self._frozen(waves):
             # equal weights in another architecture, or on other input, give other frames
             state = weights_key(self), repr(self.spec), torch.is_autocast_enabled("cpu")
             frames = in_equal_lengths(partial(self._kept, state), waves, at_most)
@@ -201,16 +201,25 @@ class SelfSupervisedUpstream(nn.Module):
         return not (learns or self.training or waves.samples.requires_grad)
 
     def _kept(self, state: Hashable, samples: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`_equal` of one clip, from memory where the same weights have heard it before."""
+        """`_equal`, of clips that the same weights have heard before from memory."""
+        made: list[tuple[Tensor, Tensor | None]] = []
 
-        def make() -> tuple[tuple[Tensor, Tensor | None], int]:
-            values, codes = self._equal(samples)
-            return (values, codes), values.nbytes + (0 if codes is None else codes.nbytes)
+        def make(place: int) -> tuple[tuple[Tensor, Tensor | None], int]:
+            if not made:
+                made.append(self._equal(samples))
+            values, codes = made[0]
+            own = values[:, place : place + 1], codes if codes is None else codes[place, None]
+            if len(samples) > 1:  # a part must not keep the whole alive
+                own = own[0].clone(), own[1] if own[1] is None else own[1].clone()
+            return own, own[0].nbytes + (0 if own[1] is None else own[1].nbytes)
 
-        values: tuple[Tensor, Tensor | None] = SHARED.get(
-            ("frames", state, clip_key(samples)), make
-        )
-        return values
+        keys = [("frames", state, clip_key(clip)) for clip in samples]
+        parts = [SHARED.get(key, partial(make, place)) for place, key in enumerate(keys)]
+        if len(parts) == 1:
+            return parts[0]  # type: ignore[no-any-return]
+        values = torch.cat([part[0] for part in parts], 1)
+        codes = [part[1] for part in parts if part[1] is not None]
+        return values, torch.cat(codes) if codes else None
 
     def batch_if_exact(self) -> None:
         """Pad on a CPU too, where that changes no frame; clips of a batch should be about equal."""

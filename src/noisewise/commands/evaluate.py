@@ -102,29 +102,28 @@ def evaluate(
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
-    with in_company("kept"):  # all runs hear the clips in the same batches
-        measured = [
-            measure(
-                load(run, device).accelerate(),
-                data,
-                name=name,
-                noise=noise or [],
-                snr=SNR if snr is None else snr,
-                rir=rir or [],
-                codec=codec or [],
-                level=level,
-                trials=trials,
-                segments=segments,
-                segment_s=segment_s,
-                quality=quality,
-                beam=beam,
-                seed=seed,
-                workers=workers,
-                confidence=confidence,
-                options=options,
-            )
-            for run, name in zip(runs, names, strict=True)
-        ]
+    measured = [
+        measure(
+            load(run, device).accelerate(),
+            data,
+            name=name,
+            noise=noise or [],
+            snr=SNR if snr is None else snr,
+            rir=rir or [],
+            codec=codec or [],
+            level=level,
+            trials=trials,
+            segments=segments,
+            segment_s=segment_s,
+            quality=quality,
+            beam=beam,
+            seed=seed,
+            workers=workers,
+            confidence=confidence,
+            options=options,
+        )
+        for run, name in zip(runs, names, strict=True)
+    ]
     write_evaluation(folder, measured)
     for m in measured:
         if m.scored:
@@ -136,6 +135,7 @@ def evaluate(
     return int(any(m.results.skipped for m in measured))
 
 
+@in_company("kept")  # all runs hear the clips in the same batches
 def measure(
     bundle: Bundle,
     data: Path | None,

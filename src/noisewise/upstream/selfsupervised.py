@@ -187,9 +187,7 @@ class SelfSupervisedUpstream(nn.Module):
         if device.type == "cpu" and company() != "new" and self._frozen(waves):
             # equal weights in another architecture, or on other input, give other frames
             state = weights_key(self), repr(self.spec), torch.is_autocast_enabled("cpu")
-            frames = in_equal_lengths(partial(self._kept, state), waves, at_most)
-            # of a single clip it is what is kept itself
-            return frames if len(waves) > 1 else frames.with_values(frames.values.clone())
+            return in_equal_lengths(partial(self._kept, state), waves, at_most)
         return in_equal_lengths(self._equal, waves, at_most)
 
     def _equal(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -208,17 +206,16 @@ class SelfSupervisedUpstream(nn.Module):
             if not made:
                 made.append(self._equal(samples))
             values, codes = made[0]
-            own = values[:, place : place + 1], codes if codes is None else codes[place, None]
-            if len(samples) > 1:  # a part must not keep the whole alive
-                own = own[0].clone(), own[1] if own[1] is None else own[1].clone()
+            # copies: a part must not keep the whole alive
+            own = values[:, [place]], None if codes is None else codes[[place]]
             return own, own[0].nbytes + (0 if own[1] is None else own[1].nbytes)
 
-        keys = [("frames", state, clip_key(clip)) for clip in samples]
-        parts = [SHARED.get(key, partial(make, place)) for place, key in enumerate(keys)]
-        if len(parts) == 1:
-            return parts[0]  # type: ignore[no-any-return]
-        values = torch.cat([part[0] for part in parts], 1)
-        codes = [part[1] for part in parts if part[1] is not None]
+        parts = [
+            SHARED.get(("frames", state, clip_key(clip)), partial(make, place))
+            for place, clip in enumerate(samples)
+        ]
+        values = torch.cat([values for values, _ in parts], 1)  # what is kept itself stays here
+        codes = [codes for _, codes in parts if codes is not None]
         return values, torch.cat(codes) if codes else None
 
     def batch_if_exact(self) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "datasets", "faiss", "lightning", "sklearn", "matplotlib", "transformers")
+HEAVY = ("torch", "datasets", "faiss", "lightning_fabric", "sklearn", "matplotlib", "transformers")
 BROKEN = ("torchaudio", "torchcodec", "fairseq")
 
 WALK = """
@@ -72,12 +72,7 @@ def test_every_module_imports_beside_broken_audio_packages(tmp_path):
         "noisewise.bundle",
         "noisewise.evaluation.grid",
         "noisewise.corpora.noisy_copy",
-        pytest.param(
-            "noisewise.training.run",
-            marks=pytest.mark.xfail(
-                strict=True, reason="lightning imports torchmetrics, which imports torchvision"
-            ),
-        ),
+        "noisewise.training.run",
     ],
 )
 def test_a_broken_torchvision(module, tmp_path):

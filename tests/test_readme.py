@@ -42,6 +42,9 @@ SHORT = [
     "--compare.learnt", "{}", "--probe.epochs", "1", "--seed", "0", "--noise",
     "--test.snr_db", "[]",
 ]  # fmt: skip
+for number in (1, 2, 3):  # only the first task is spoken first
+    SHORT += [f"--tasks.{number}.task", "keyword", f"--tasks.{number}.data.options", "{}"]
+    SHORT += [f"--tasks.{number}.data.root", "CORPUS"]
 SMALL = [
     "--network.architecture.num_hidden_layers", "3", "--network.architecture.hidden_size", "32",
     "--network.architecture.intermediate_size", "32", "--codes.layers", "[2, 3]",

@@ -1,6 +1,7 @@
 """What tests of training share: training in a process of its own, which can be killed."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -24,6 +25,12 @@ class Processes:
     def finish(process):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
+
+    @staticmethod
+    def die(process):
+        """Wait for one that kills itself, and for the end of what it started."""
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, errors
 
 
 @pytest.fixture(scope="session")

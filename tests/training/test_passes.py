@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from noisewise.recipe import load_recipe
 from noisewise.seeding import rng, torch_rng

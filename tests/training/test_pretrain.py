@@ -1,7 +1,6 @@
 """Pre-training: what it hears, what it writes, and that a killed run ends with the same weights."""
 
 import json
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,15 @@ from noisewise.upstream.filterbank import gabor_filterbank
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
 SCRIPT = """
-import json, sys
+import json, os, signal, sys
 from noisewise.recipe import load_any_recipe
 from noisewise.training import loop
 from noisewise.training.pretrain import pretrain
 loop.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step
-out, workers, devices, overrides = sys.argv[1:]
+out, workers, devices, overrides, end = sys.argv[1:]
 def report(phase, step, figures):
-    print(phase.name, step, flush=True)
+    if f"{phase.name} {step}" == end:
+        os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_any_recipe("noisewise-small", json.loads(overrides))
 pretrain(recipe, out, device="cpu", devices=int(devices), workers=int(workers), report=report)
 """
@@ -38,11 +38,14 @@ pretrain(recipe, out, device="cpu", devices=int(devices), workers=int(workers), 
 
 @pytest.fixture(scope="module")
 def start(processes):
-    def call(out, overrides, workers=0, devices=1):
+    """Train in processes of their own, which die after the step "PHASE NUMBER" if one is given."""
+
+    def call(out, overrides, end="", workers=0, devices=1):
         script = Path(out).parent / "script.py"  # several processes start it again
         script.parent.mkdir(parents=True, exist_ok=True)
         script.write_text(f"if __name__ == '__main__':\n    exec({SCRIPT!r})\n")
-        return processes.start(script, out, workers, devices, json.dumps(overrides))
+        process = processes.start(script, out, workers, devices, json.dumps(overrides), end)
+        (processes.die if end else processes.finish)(process)
 
     return call
 
@@ -82,9 +85,9 @@ def trained(small, out, **changes):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start, processes, small, tmp_path_factory):
+def undisturbed(small, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    processes.finish(start(out, small))
+    trained(small, out)
     return out
 
 
@@ -103,27 +106,23 @@ def test_the_folder_is_a_model(undisturbed):
     assert "| spectral | 2 |" in card
 
 
-@pytest.mark.parametrize(("lines", "workers"), [(1, 0), (4, 0), (6, 2)], ids=["p0", "edge", "p1"])
-def test_kill_and_resume_is_bit_equal(
-    start, processes, small, undisturbed, tmp_path, lines, workers
-):
+def test_kill_and_resume_is_bit_equal(start, small, undisturbed, tmp_path):
+    """Killed in each phase and at the edge between them, with and without workers."""
     out = tmp_path / "run"
-    process = start(out, small, workers)
-    for _ in range(lines):
-        process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (out / FINISHED).exists()
-    processes.finish(start(out, small, workers))
+    first, second = (phase["name"] for phase in small["phases"])
+    for end, workers in ((f"{first} 1", 0), (f"{first} 4", 2), (f"{second} 2", 0)):
+        start(out, small, end, workers)
+        assert not (out / FINISHED).exists()
+    trained(small, out)
     one, two = (load_file(run / "model.safetensors") for run in (undisturbed, out))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert (undisturbed / "log.csv").read_bytes() == (out / "log.csv").read_bytes()
 
 
-def test_two_processes_share_the_batches(start, processes, small, undisturbed, tmp_path):
+def test_two_processes_share_the_batches(start, small, undisturbed, tmp_path):
     """Gradients are averaged between processes, so that both end with the same weights."""
-    processes.finish(start(tmp_path / "run", small, devices=2))
+    start(tmp_path / "run", small, devices=2)
     one, two = (load_checkpoint(run / "checkpoint.safetensors") for run in
                 (undisturbed, tmp_path / "run"))  # fmt: skip
     assert one.progress.step == two.progress.step
@@ -138,7 +137,7 @@ def test_two_processes_share_the_batches(start, processes, small, undisturbed, t
 
 
 def test_several_processes_survive_batches_without_a_usable_clip(
-    start, processes, small, toy_corpus, tmp_path
+    start, small, toy_corpus, tmp_path
 ):
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -148,18 +147,14 @@ def test_several_processes_survive_batches_without_a_usable_clip(
         audio.write(copy / file.name, audio.read(file))
     one_clip = {f"phases.{number}.batches.seconds": 0.6 for number in (0, 1)}
     changes = {"corpora": [{"root": str(copy)}], "watch.tasks": [], "augment.noise": []}
-    processes.finish(start(tmp_path / "run", small | one_clip | changes, devices=2))
+    start(tmp_path / "run", small | one_clip | changes, devices=2)
     assert json.loads((tmp_path / "run" / FINISHED).read_text())["skipped"] > 0
 
 
 def test_a_finished_or_foreign_folder_is_not_touched(start, small, undisturbed, tmp_path):
     with pytest.raises(ConfigError, match="holds a finished run"):
         trained(small, undisturbed)
-    process = start(tmp_path / "run", small)
-    process.stdout.readline()
-    process.stdout.readline()
-    process.kill()
-    process.wait()
+    start(tmp_path / "run", small, f"{small['phases'][0]['name']} 2")
     with pytest.raises(ConfigError, match="holds a run with other settings"):
         trained(small, tmp_path / "run", seed=1)
 

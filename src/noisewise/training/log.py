@@ -58,11 +58,11 @@ def make_loggers(names: list[str], folder: Path) -> list[Any]:
             raise ConfigError(f"unknown logger {name!r}; known: {', '.join(LOGGERS)}")
         try:
             if name == "tensorboard":
-                from lightning.fabric.loggers import TensorBoardLogger
+                from lightning_fabric.loggers import TensorBoardLogger
 
                 made.append(TensorBoardLogger(root_dir=folder, name="tensorboard", version=""))
             else:
-                from lightning.pytorch.loggers import WandbLogger
+                from pytorch_lightning.loggers import WandbLogger
 
                 made.append(WandbLogger(project="noisewise", name=folder.name, save_dir=folder))
         except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import datasets
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from noisewise.bundle import Bundle, build_model, load, save, seen_keys
 from noisewise.corpora import open_corpus

@@ -75,6 +75,12 @@ def commands(page):
     return found
 
 
+def says_more(page):
+    """Whether a page has commands, and not only some that the README has too."""
+    first = [] if page == PAGES[0] else commands(PAGES[0])
+    return any(words not in first for words in commands(page))
+
+
 @pytest.fixture
 def workplace(
     toy_corpus,
@@ -179,7 +185,7 @@ def prepare_runs(page, toy_run):
         shutil.copytree(toy_run, name)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in PAGES if says_more(p)], ids=name_of)
 def test_commands_run(page, workplace, toy_run, speaker_settings, capsys):
     prepare_runs(page, toy_run)
     for words in commands(page):

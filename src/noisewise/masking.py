@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from noisewise.processes import alone
@@ -98,11 +99,40 @@ def global_norm(
         gain, offset: (channels,).
         eps: added to the variance.
     """
-    mean = own_mean(x, mask).mean(1, keepdim=True)
-    squares = zero_outside(x - mean, mask).square().sum((1, 2), keepdim=True)
-    scale = (squares / (_own_count(x, mask) * x.shape[1]) + eps).rsqrt()
-    y = (x - mean) * scale * gain[:, None] + offset[:, None]
-    return zero_outside(y.to(x.dtype), mask)
+    out: Tensor = _GlobalNorm.apply(x, mask, gain, offset, eps)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _GlobalNorm(torch.autograd.Function):
+    """`global_norm`, whose gradient is written out: half the passes over memory."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, mask: Tensor | None, gain: Tensor, offset: Tensor, eps: float
+    ) -> Tensor:
+        own = zero_outside(wide(x), mask)
+        inside = 1 if mask is None else mask[:, None].to(own.dtype)
+        count = _own_count(x, mask) * x.shape[1]
+        centred = own - own.sum((1, 2), keepdim=True) / count * inside
+        squares = centred.square().sum((1, 2), keepdim=True)
+        scale = (squares / count + eps).rsqrt()
+        normal = centred.mul_(scale)
+        ctx.save_for_backward(normal, mask, gain, scale, count)
+        return torch.addcmul(offset[:, None] * inside, normal, gain[:, None]).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        normal, mask, gain, scale, count = ctx.saved_tensors
+        g = zero_outside(wide(gradient), mask)
+        inside = 1 if mask is None else mask[:, None].to(g.dtype)
+        level, along = g.sum(2), (g * normal).sum(2)
+        # what of the gradient would move the mean and the variance, which stay as they are
+        mean = (level * gain).sum(1)[:, None, None] / count
+        spread = (along * gain).sum(1)[:, None, None] / count
+        x = torch.addcmul(-mean * scale * inside, g, gain[:, None] * scale)
+        x = x.addcmul_(normal, -spread * scale).to(gradient.dtype)
+        return x, None, along.sum(0).to(gain.dtype), level.sum(0).to(gain.dtype), None
 
 
 def group_norm(norm: Any, x: Tensor, mask: Tensor | None) -> Tensor:

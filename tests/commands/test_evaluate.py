@@ -173,8 +173,11 @@ def only_seen(run, toy_corpus, out):
             shutil.copy(row["audio"]["path"], target)
 
 
-def test_quality_of_a_run_with_an_enhancer(noisewise, enhancing_run, run, toy_corpus, tmp_path):
-    """On 50 clips unless said otherwise, and of other runs only if asked."""
+def test_quality_of_a_run_with_an_enhancer(
+    noisewise, enhancing_run, run, toy_corpus, tmp_path, monkeypatch
+):
+    """On a number of clips unless said otherwise, and of other runs only if asked."""
+    monkeypatch.setattr("noisewise.commands.evaluate.QUALITY", 4)  # 50 take a while
     arguments = ["--data", toy_corpus, "--noise", "wind", "--snr", 5, "--out", tmp_path / "out"]
     done = noisewise("evaluate", enhancing_run, run, *arguments, *FAST)
     assert done.status == 0, done.err
@@ -185,7 +188,7 @@ def test_quality_of_a_run_with_an_enhancer(noisewise, enhancing_run, run, toy_co
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'id="enhanced"' in page
     assert "SI-SDR in dB, not enhanced" in page
-    done = noisewise("evaluate", enhancing_run, run, *arguments, *FAST, "--quality", 0)
+    done = noisewise("evaluate", enhancing_run, *arguments, *FAST, "--quality", 0)
     assert "si_sdr" not in read_results(tmp_path / "out" / "results.json").metrics
     done = noisewise("evaluate", run, *arguments, *FAST, "--quality", 3)
     assert "si_sdr" in read_results(tmp_path / "out" / "results.json").metrics

@@ -161,7 +161,7 @@ def test_ctrl_c_gives_130_and_the_same_command_goes_on(noisewise, toy_corpus, tm
     out = tmp_path / "run"
     options = quick(
         phases__1__steps=4, phases__1__validate_every=2,
-        phases__2__steps=120, phases__2__validate_every=30,
+        phases__2__steps=60, phases__2__validate_every=10,
     )  # fmt: skip
     command = [
         "train", "kws-triplet-head", "--data", str(toy_corpus),

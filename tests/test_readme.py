@@ -40,7 +40,7 @@ QUICK = [
 ]  # fmt: skip
 SHORT = [
     "--compare.learnt", "{}", "--probe.epochs", "1", "--seed", "0", "--noise",
-    "--test.snr_db", "[]",
+    "--test.snr_db", "[]", "--compare.poolings", "{average: {name: average}, LP: {name: local}}",
 ]  # fmt: skip
 for number in (1, 2, 3):  # only the first task is spoken first
     SHORT += [f"--tasks.{number}.task", "keyword", f"--tasks.{number}.data.options", "{}"]

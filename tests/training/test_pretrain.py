@@ -107,10 +107,10 @@ def test_the_folder_is_a_model(undisturbed):
 
 
 def test_kill_and_resume_is_bit_equal(start, small, undisturbed, tmp_path):
-    """Killed at the last validation of a phase and just beyond its edge, by any workers."""
+    """Killed at the last validation of a phase, beyond its edge and in the next, by any workers."""
     out = tmp_path / "run"
     first, second = (phase["name"] for phase in small["phases"])
-    for end, workers in ((f"{first} 4", 2), (f"{second} 1", 0)):
+    for end, workers in ((f"{first} 4", 2), (f"{second} 1", 0), (f"{second} 3", 2)):
         start(out, small, end, workers)
         assert not (out / FINISHED).exists()
     trained(small, out)

@@ -34,31 +34,6 @@ from noisewise.training.speaker_selection import SpeakerSelector
 from noisewise.types import Waves
 from noisewise.upstream.hiding import draw_hidden
 
-SCRIPT = """
-import json, os, signal, sys
-from noisewise.recipe import load_recipe
-from noisewise.training import loop
-from noisewise.training.run import train
-loop.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step
-name, out, workers, overrides, end = sys.argv[1:]
-def report(phase, step, figures):
-    if f"{phase.name} {step}" == end:
-        os.kill(os.getpid(), signal.SIGKILL)
-train(load_recipe(name, json.loads(overrides)), out, workers=int(workers), report=report)
-"""
-
-
-@pytest.fixture(scope="module")
-def start(processes):
-    """Train in a process of its own, which kills itself after the step "PHASE NUMBER"."""
-
-    def call(name, out, overrides, end, workers=0):
-        words = ("-c", SCRIPT, name, out, workers, json.dumps(overrides), end)
-        processes.die(processes.start(*words))
-        assert not (out / "config.json").exists()
-
-    return call
-
 
 @pytest.fixture(scope="module")
 def two_phases(toy_settings, only_phases):
@@ -93,15 +68,19 @@ def assert_equal_runs(one: Path, two: Path):
 
 
 def test_kill_and_resume_is_bit_equal_whatever_the_workers(
-    start, two_phases, undisturbed, tmp_path
+    killed, two_phases, undisturbed, tmp_path
 ):
-    """Killed in a phase, at its last validation, and just beyond its edge."""
+    """Killed in each phase, at the last validation of one, and just beyond its edge."""
     out = tmp_path / "run"
     recipe = load_recipe("kws-triplet-head", two_phases)
     first, second = (phase.name for phase in recipe.phases)
-    start("kws-triplet-head", out, two_phases, f"{first} 2", workers=2)
-    start("kws-triplet-head", out, two_phases, f"{first} 6")
-    start("kws-triplet-head", out, two_phases, f"{second} 1", workers=1)
+    for end, workers in (
+        (f"{first} 2", 2),
+        (f"{first} 6", 0),
+        (f"{second} 1", 1),
+        (f"{second} 3", 2),
+    ):
+        killed(recipe, out, end, workers)
     train(recipe, out)
     assert_equal_runs(undisturbed, out)
 
@@ -206,21 +185,21 @@ def test_a_joint_model_is_saved_whole(joint_run):
     assert (loaded.model.embed(clips).norm(dim=1) - 1).abs().min() > 1e-3
 
 
-def test_kill_and_resume_of_a_joint_model_is_bit_equal(start, joint, tmp_path):
+def test_kill_and_resume_of_a_joint_model_is_bit_equal(killed, joint, tmp_path):
     runs = tmp_path / "straight", tmp_path / "killed"
     recipe = load_recipe("kws-softmax", joint)
     train(recipe, runs[0])
-    start("kws-softmax", runs[1], joint, f"{recipe.phases[0].name} 2")
+    killed(recipe, runs[1], f"{recipe.phases[0].name} 2")
     train(recipe, runs[1])
     assert_equal_runs(*runs)
 
 
-def test_a_finished_or_foreign_folder_is_not_touched(start, two_phases, undisturbed, tmp_path):
+def test_a_finished_or_foreign_folder_is_not_touched(killed, two_phases, undisturbed, tmp_path):
     recipe = load_recipe("kws-triplet-head", two_phases)
     with pytest.raises(ConfigError, match="holds a finished run"):
         train(recipe, undisturbed)
     out = tmp_path / "run"
-    start("kws-triplet-head", out, two_phases, f"{recipe.phases[0].name} 3")
+    killed(recipe, out, f"{recipe.phases[0].name} 3")
     with pytest.raises(ConfigError, match="holds a run with other settings"):
         train(load_recipe("kws-triplet-head", two_phases | {"seed": 1}), out)
 

@@ -244,30 +244,14 @@ def test_test_clips_are_never_opened(speaker_run, speaker_settings, toy_corpus, 
 
 # ---- kill and resume, several processes ----
 
-SCRIPT = """
-import os, signal, sys
-from noisewise.recipe import Recipe
-from noisewise.training import loop
-from noisewise.training.run import train
-loop.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every step
-recipe, out, end = sys.argv[1:]
-def report(phase, step, figures):
-    if f"{phase.name} {step}" == end:
-        os.kill(os.getpid(), signal.SIGKILL)
-train(Recipe.model_validate_json(recipe), out, report=report)
-"""
 
-
-def test_kill_and_resume_is_bit_equal(processes, phases, tmp_path):
+def test_kill_and_resume_is_bit_equal(killed, phases, tmp_path):
     """Also across the edge of a phase, after which the teacher is still the first model."""
     recipe = phases(ADAPTERS, ALL, FROZEN, steps=3, validate_every=3)
     whole, out = tmp_path / "whole", tmp_path / "run"
     train(recipe, whole)
-    for number, step in ((0, 3), (1, 1)):
-        end = f"{recipe.phases[number].name} {step}"
-        processes.die(processes.start("-c", SCRIPT, recipe.model_dump_json(), out, end))
-        assert (out / CHECKPOINT).is_file()
-        assert not (out / "config.json").exists()
+    for number, step in ((0, 3), (1, 1), (1, 2)):
+        killed(recipe, out, f"{recipe.phases[number].name} {step}")
     train(recipe, out)
     one, two = (load_file(folder / "model.safetensors") for folder in (whole, out))
     assert one.keys() == two.keys()

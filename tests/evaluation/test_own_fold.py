@@ -13,7 +13,7 @@ from noisewise.corpora import open_corpus
 from noisewise.corpora.folds import fold_values
 from noisewise.errors import CorpusError
 from noisewise.evaluation.grid import open_test_set
-from noisewise.evaluation.own_fold import open_for
+from noisewise.evaluation.own_fold import as_trained, open_for
 from noisewise.recipe import load_recipe
 from noisewise.training.run import train
 
@@ -91,3 +91,17 @@ def test_options_of_training_are_the_default(toy_corpus, toy_settings, tmp_path)
     # other speakers make other folds
     other = open_for(bundle, toy_corpus, speaker_pattern=r"_nohash_(\d)")
     assert not other.has_splits
+    # a run that left out no fold remembers them, too, and other options add to them
+    del bundle.training["fold"]
+    opened = open_for(bundle, toy_corpus, task="word")
+    assert {"word", "speaker"} <= set(opened.labels) | set(opened.rows.column_names)
+    assert set(opened.rows["speaker"]) == {f"voice{n}" for n in range(20)}
+
+
+def test_options_of_another_layout_are_left_alone(toy_run):
+    bundle = noisewise.load(toy_run)
+    bundle.training |= {"corpus": "synthetic", "options": {"kind": "commands", "size": "small"}}
+    kept = {"kind": "commands", "size": "small"}
+    assert as_trained(bundle, None) == ("synthetic", kept)
+    assert as_trained(bundle, None, size="tiny") == ("synthetic", kept | {"size": "tiny"})
+    assert as_trained(bundle, "any", "folder", task="word") == ("folder", {"task": "word"})

@@ -12,6 +12,7 @@ from noisewise.corpora import open_corpus
 from noisewise.enrolment import enroll_clips, enroll_corpus
 from noisewise.errors import ConfigError
 from noisewise.evaluation.grid import evaluate, open_test_set
+from noisewise.evaluation.own_fold import as_trained
 
 
 def enroll(
@@ -34,7 +35,8 @@ def enroll(
 
     With --data, clips of the training speakers join the decision, the threshold is set on
     validation speakers if the run has none, and accuracy on the other speakers is printed.
-    Options of the corpus are set as in train: --data.corpus NAME, --data.options.KEY VALUE.
+    Options of the corpus are set as in train (--data.corpus NAME, --data.options.KEY VALUE); of a
+    corpus of the layout that the run was trained on they are those of the run.
 
     Args:
         run: run folder.
@@ -63,7 +65,8 @@ def enroll(
         save(bundle, out or run)
         say(f"{out or run}: {label!r} enrolled from {len(clips) - len(skipped)} clips")
         return int(bool(skipped))
-    corpus = open_corpus(data, **options).checked().with_splits(seed)
+    name, options = as_trained(bundle, data, **options)
+    corpus = open_corpus(data, name, **options).checked().with_splits(seed)
     with progress_bar() as bar:
         task = bar.add_task("embedding", total=len(corpus.rows), note="")
         done = enroll_corpus(
@@ -80,7 +83,7 @@ def enroll(
         save(bundle, out or run)
         say(f"{out or run}: {sum(done.clips.values())} clips of {len(done.clips)} classes enrolled")
         results = evaluate(
-            bundle, open_test_set(bundle, data, **options), workers=workers,
+            bundle, open_test_set(bundle, data, name, **options), workers=workers,
             progress=lambda _, n: bar.advance(task, n),
         )  # fmt: skip
     for name, reason in done.skipped:

@@ -71,7 +71,8 @@ def evaluate(
     Writes results.json (results-NAME.json for further runs), report.html and a TensorBoard
     projector export. Speakers that a run was trained or selected on are left out, and counted.
     The exit status is 1 if some clip could not be used. Options of the corpus are set as in
-    train: --data.corpus NAME, --data.options.KEY VALUE.
+    train (--data.corpus NAME, --data.options.KEY VALUE); of a corpus of the layout that a run was
+    trained on they are those of the run.
 
     Args:
         runs: run folders; several are compared in one report.

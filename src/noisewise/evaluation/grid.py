@@ -71,12 +71,13 @@ def open_test_set(
     corpus = open_for(bundle, data, name, **options)
     if isinstance(bundle.decision, SlotHeads):
         corpus = with_combinations(corpus, bundle.task, list(bundle.decision.slots))
+    place = corpus.name if data is None else data
     if bundle.task not in corpus.labels:
-        raise CorpusError(f"{data}: no labels {bundle.task!r}; it has {list(corpus.labels)}")
+        raise CorpusError(f"{place}: no labels {bundle.task!r}; it has {list(corpus.labels)}")
     rows = labelled(corpus.split("test") if corpus.has_splits else corpus.rows, bundle.task)
     unseen = [i for i, row in enumerate(rows) if not bundle.has_seen(row)]
     if not unseen:
-        raise CorpusError(f"{data}: the run was trained on every speaker of these clips")
+        raise CorpusError(f"{place}: the run was trained on every speaker of these clips")
     root = Path(data).resolve().name if data is not None else corpus.name
     split = "test" if corpus.has_splits or len(unseen) < len(rows) else "all"
     return TestSet(corpus, rows.select(unseen), split, root, len(rows) - len(unseen))

@@ -30,16 +30,10 @@ def open_for(bundle: Bundle, data: Path | str | None, name: str = "auto", **opti
     Raises:
         ConfigError, CorpusError: as `open_corpus`.
     """
-    fold = bundle.training.get("fold")
-    if fold is not None:
-        if name == "auto":
-            name = "synthetic" if data is None else detect(Path(data).expanduser())
-        if name != bundle.training["corpus"]:
-            fold = None
-        else:
-            options = fold["options"] | options
+    name, options = as_trained(bundle, data, name, **options)
     corpus = open_corpus(data, name, **options).checked()
-    if fold is None:
+    fold = bundle.training.get("fold")
+    if fold is None or name != bundle.training["corpus"]:
         return corpus
     by, values = fold["by"], set(fold["values"])
     if by not in corpus.rows.column_names or fingerprint(corpus, by) != fold["fingerprint"]:
@@ -48,3 +42,24 @@ def open_for(bundle: Bundle, data: Path | str | None, name: str = "auto", **opti
     if TRUE_SPEAKER not in corpus.labels:
         return corpus
     return corpus.without_column(TRUE_SPEAKER)  # else all of the fold's clips would be left out
+
+
+def as_trained(
+    bundle: Bundle, data: Path | str | None, name: str = "auto", **options: Any
+) -> tuple[str, dict[str, Any]]:
+    """Layout of a corpus, and its options as a run opened a corpus of that layout in training.
+
+    Args:
+        bundle: the run.
+        data: corpus; None for the synthetic one.
+        name: of its layout.
+        options: of the layout that differ from the run's.
+
+    Raises:
+        CorpusError: no layout fits.
+    """
+    if name == "auto":
+        name = "synthetic" if data is None else detect(Path(data).expanduser())
+    if name == bundle.training.get("corpus"):
+        options = bundle.training.get("options", {}) | options
+    return name, options

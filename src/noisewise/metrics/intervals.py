@@ -83,7 +83,7 @@ def bootstrap(
     Args:
         statistic: function of arrays of equal length; must be defined on every resample.
         arrays: arrays whose items belong together, resampled with replacement, all alike.
-        seed: seed of the resampling; sample i depends on (seed, i) alone.
+        seed: seed of the resampling; more samples go on where fewer stop.
         groups: group of each item, for instance its speaker. Whole groups are resampled, so
             that the interval speaks about new speakers and not about new clips of the same.
         confidence: probability that the interval is to cover.
@@ -111,9 +111,9 @@ def bootstrap(
         blocks.setdefault(row if groups is None else groups[row], []).append(row)
     members = [np.array(rows) for rows in blocks.values()]
 
-    values = np.empty(samples)
+    values, draws = np.empty(samples), rng(seed, "bootstrap")
     for i in range(samples):
-        drawn = rng(seed, "bootstrap", i).integers(len(members), size=len(members))
+        drawn = draws.integers(len(members), size=len(members))
         # without groups a block is its own single row
         rows = drawn if groups is None else np.concatenate([members[g] for g in drawn])
         values[i] = statistic(*(array[rows] for array in items))

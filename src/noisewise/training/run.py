@@ -185,6 +185,7 @@ def train(
             "recipe": recipe.recipe,
             "seed": recipe.seed,
             "corpus": corpus.name,
+            "options": recipe.data.options,
             "train_clips": len(parts.train),
             "validation_clips": len(parts.validation),
             "validation_score": round(progress.best, 6),
@@ -412,7 +413,6 @@ def _fold_of(data: DataConfig, opened: Corpus, split: Corpus) -> dict[str, Any] 
         **data.folds.model_dump(),
         "values": fold_values(opened, data.folds.by, data.folds.number)[data.fold],
         "dropped": len(opened.rows) - len(split.rows),
-        "options": data.options,
         "fingerprint": fingerprint(opened, data.folds.by),
     }
 

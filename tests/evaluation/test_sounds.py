@@ -36,7 +36,7 @@ def test_odd_clips_are_drawn(clip):
 def test_before_and_after(make_clip):
     clip = make_clip("no")
     panels = {"before": clip, "after": clip + 0.05}
-    assert len(sound(panels).axes) == 4
+    assert len(sound(panels).axes[0].images) == 2
     assert render(sound(panels)) == render(sound(panels))
     assert b"before" in render(sound(panels))
     assert b"before" not in render(sound({"before": clip}))
@@ -44,10 +44,16 @@ def test_before_and_after(make_clip):
 
 def test_stages_are_drawn_from_left_to_right_on_the_same_scales(make_clip):
     clip = make_clip("no")
-    figure = sound({"clean": clip, "noisy": 3 * clip, "enhanced": 0.5 * clip})
-    waves, images = figure.axes[::2], figure.axes[1::2]
-    assert [ax.get_title(loc="left") for ax in waves] == ["clean", "noisy", "enhanced"]
-    assert {ax.get_ylim() for ax in waves} == {(-3 * clip.max(), 3 * clip.max())}
-    assert len({ax.images[0].get_clim() for ax in images}) == 1
-    places = [ax.get_subplotspec().colspan.start for ax in waves]
-    assert places == sorted(places)
+    (axes,) = sound({"clean": clip, "noisy": 3 * clip, "enhanced": 0.5 * clip}).axes
+    assert [text.get_text() for text in axes.texts] == ["clean", "noisy", "enhanced"]
+    assert len({image.get_clim() for image in axes.images}) == 1
+    boxes = [wave.get_paths()[0].get_extents() for wave in axes.collections]
+    clean, noisy, enhanced = (box.height for box in boxes)
+    assert (clean / noisy, enhanced / noisy) == pytest.approx((1 / 3, 1 / 6))
+    for text, image, box in zip(axes.texts, axes.images, boxes, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert (text.get_position()[0], box.x0, box.x1) == pytest.approx((left, left, right))
+        assert 0 == bottom < top < box.y0 < box.y1 < text.get_position()[1]
+    edges = [edge for image in axes.images for edge in image.get_extent()[:2]]
+    assert edges == sorted(edges)
+    assert axes.get_xlim() == (edges[0], edges[-1])

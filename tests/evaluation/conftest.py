@@ -85,11 +85,11 @@ def make_clip(word: str, seconds: float = 1.0) -> np.ndarray:
     return (loud * voice).astype(np.float32)
 
 
-@pytest.fixture(name="make_results")
+@pytest.fixture(name="make_results", scope="session")
 def make_results_fixture() -> Callable[..., Results]:
     return make_results
 
 
-@pytest.fixture(name="make_clip")
+@pytest.fixture(name="make_clip", scope="session")
 def make_clip_fixture() -> Callable[..., np.ndarray]:
     return make_clip

@@ -13,6 +13,7 @@ from noisewise import audio
 from noisewise.bundle import seen_key
 from noisewise.errors import ConfigError, CorpusError
 from noisewise.recipe import load_any_recipe
+from noisewise.training import loop
 from noisewise.training.checkpoint import load_checkpoint
 from noisewise.training.loop import recipe_digest
 from noisewise.training.pretrain import build_masked, pretrain
@@ -151,10 +152,17 @@ def test_several_processes_survive_batches_without_a_usable_clip(
     assert json.loads((tmp_path / "run" / FINISHED).read_text())["skipped"] > 0
 
 
-def test_a_finished_or_foreign_folder_is_not_touched(start, small, undisturbed, tmp_path):
+def test_a_finished_or_foreign_folder_is_not_touched(small, undisturbed, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="holds a finished run"):
         trained(small, undisturbed)
-    start(tmp_path / "run", small, f"{small['phases'][0]['name']} 2")
+
+    def stop(phase, step, figures):
+        if step == 2:  # the checkpoint of the first is written
+            raise InterruptedError
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(InterruptedError):
+        pretrain(load_any_recipe("noisewise-small", small), tmp_path / "run", report=stop)
     with pytest.raises(ConfigError, match="holds a run with other settings"):
         trained(small, tmp_path / "run", seed=1)
 

@@ -1,7 +1,9 @@
 """Probes that accompany pre-training learn on training speakers and are asked about others."""
 
+import pytest
 import torch
 
+from noisewise.errors import CorpusError
 from noisewise.masked_model import MaskedModel
 from noisewise.recipe import TaskConfig, WatchConfig
 from noisewise.training.watch import Watch
@@ -31,3 +33,10 @@ def test_frames_that_say_nothing(toy_corpus, small_upstream):
 
 def test_nothing_to_watch(small_upstream):
     assert Watch(WatchConfig(), None, 0)(MaskedModel(small_upstream(), {})) == {}
+
+
+def test_a_task_without_one_of_its_parts_is_refused_before_training(toy_corpus):
+    data = {"root": str(toy_corpus), "fractions": [0.6, 0.0, 0.4]}
+    task = TaskConfig(name="word", task="keyword", data=data)
+    with pytest.raises(CorpusError, match="no rows in split 'validation'"):
+        Watch(WatchConfig(tasks=[task]), None, 0)

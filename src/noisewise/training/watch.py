@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import datasets
 import numpy as np
 
 from noisewise.backend.pooled import PooledEmbedding
@@ -26,11 +28,14 @@ class Watch:
         config: tasks and settings of the probes.
         root: folder that the corpora's roots are in.
         seed: of splits and probes.
+
+    Raises:
+        ConfigError, CorpusError: a corpus that cannot be used, or has no clips in one of the parts.
     """
 
     def __init__(self, config: WatchConfig, root: Path | None, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.tasks = {task.name: (task, open_task(task, root, seed)) for task in config.tasks}
+        self.tasks = {task.name: _parts(task, open_task(task, root, seed)) for task in config.tasks}
 
     def __call__(self, model: MaskedModel) -> dict[str, float]:
         """Accuracy by task."""
@@ -42,15 +47,14 @@ class Watch:
         finally:
             upstream.mean = False
 
-    def _accuracy(self, embedder: SpeechModel, task: TaskConfig, corpus: Corpus) -> float:
+    def _accuracy(
+        self, embedder: SpeechModel, parts: Sequence[datasets.Dataset], label: str, names: list[str]
+    ) -> float:
         vectors, classes = [], []
-        names = corpus.labels[task.task]
-        parts = [labelled(corpus.split(s), task.task) for s in ("train", "validation", "test")]
-        assert_disjoint(*parts)
         for rows in parts:
             embedded = embed_rows(embedder, rows)
             vectors.append(embedded.vectors)
-            classes.append(label_numbers(rows, task.task, names)[embedded.rows])
+            classes.append(label_numbers(rows, label, names)[embedded.rows])
         probe = train_probe(
             "linear",
             (vectors[0], classes[0]),
@@ -60,3 +64,10 @@ class Watch:
             self.config.probe,
         )
         return float(np.mean(probe.predict(vectors[2]) == classes[2]))
+
+
+def _parts(task: TaskConfig, corpus: Corpus) -> tuple[list[datasets.Dataset], str, list[str]]:
+    """What a probe is trained on, chosen on and asked about; its label column; its classes."""
+    parts = [labelled(corpus.split(s), task.task) for s in ("train", "validation", "test")]
+    assert_disjoint(*parts)
+    return parts, task.task, corpus.labels[task.task]

@@ -17,6 +17,7 @@ from noisewise.corpora.base import (
     check_audio,
     label_numbers,
     make_rows,
+    seconds,
     read_row,
 )
 from noisewise.errors import ConfigError, CorpusError
@@ -139,6 +140,15 @@ def test_only_decoding_finds_a_truncated_file(tmp_path: Path) -> None:
     kept, skipped = check_audio(rows, decode=True)
     assert kept["id"][:] == ["a"]
     assert "truncated" in skipped[0]
+
+
+def test_durations_are_those_of_the_segments_or_of_whole_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    audio.write(path, np.ones(12000, np.float32))
+    row = {"id": "whole", "audio": str(path)}
+    rows = [row, {**row, "id": "segment", "offset": 0.25, "duration": 0.5}]
+    rows.append({"id": "in memory", "audio": path.read_bytes()})
+    assert seconds(make_rows(rows, ())).tolist() == [0.75, 0.5, 0.75]
 
 
 def test_audio_in_memory_is_checked_and_read(tmp_path: Path) -> None:

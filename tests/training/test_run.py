@@ -47,7 +47,7 @@ def two_phases(toy_settings, only_phases):
             "phases.0.validate_every": 3,
             "phases.1.steps": 6,
             "phases.1.validate_every": 3,
-            "phases.1.batches": {"name": "shuffled", "batch_size": 8},
+            "phases.1.batches": {"name": "durations", "seconds": 8},
         }
     )
 

@@ -188,12 +188,15 @@ class Loop:
         )
         seed = derive(self.recipe.seed, "phase", number) % 2**31
         words = [self.material.names[label] for label in self.material.labels]
+        durations = self.material.durations
+        if durations is not None and augmenter.config.crop_s is not None:
+            durations = np.minimum(durations, augmenter.config.crop_s)
         batches = build(
             "batches",
             phase.batches,
             labels=words,
             n_rows=len(words),
-            durations=self.material.durations,
+            durations=durations,
             seed=seed,
         )
         sampler = StepSampler(

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 
 from noisewise.bundle import Bundle, build_model, load, save, seen_keys
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled
+from noisewise.corpora.base import Corpus, assert_disjoint, label_numbers, labelled, seconds
 from noisewise.corpora.folds import fingerprint, fold_values
 from noisewise.corpora.noise_folders import by_name, open_noise, open_rooms
 from noisewise.corpora.slots import Slots, slots_of, with_combinations
@@ -149,6 +149,11 @@ def train(
         origin,
         MaskedInput(recipe.seed),
         _held_out(recipe, parts, augmenter, terms),
+        durations=(
+            seconds(parts.train)
+            if any(phase.batches.get("name") == "durations" for phase in recipe.phases)
+            else None
+        ),
         slots=None if parts.slots is None else parts.slots.columns,
         speakers=speakers,
     )

@@ -12,10 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from noisewise import audio
 from noisewise.bundle import seen_key
 from noisewise.corpora import open_corpus
-from noisewise.corpora.base import FIXED_COLUMNS, assert_disjoint, audio_source, make_rows
+from noisewise.corpora.base import (
+    FIXED_COLUMNS,
+    assert_disjoint,
+    audio_source,
+    make_rows,
+    seconds,
+)
 from noisewise.errors import ConfigError
 from noisewise.recipe import UnlabelledConfig, UnlabelledRecipe
 from noisewise.seeding import derive
@@ -126,7 +131,6 @@ def train_unlabelled(
     say(f"{parameters:,} parameters")
     out.mkdir(parents=True, exist_ok=True)
     augmenter = Augmenter(recipe.augment, noises, rooms, recipe.seed)
-    limit = recipe.augment.crop_s or np.inf
     material = Material(
         clips.train,
         np.zeros(len(clips.train), np.int64),
@@ -136,7 +140,7 @@ def train_unlabelled(
         None if job.teacher is None else job.teacher(clips),
         forward=job.forward,
         held_out=held_out(clips.validation, recipe.held_out.clips, augmenter, recipe.seed),
-        durations=np.minimum(clips.seconds, limit),
+        durations=clips.seconds,
     )
     if (out / CHECKPOINT).is_file():
         say(f"resuming from {out / CHECKPOINT}")
@@ -189,19 +193,14 @@ def open_audio(recipe: UnlabelledRecipe, root: Path | None) -> Audio:
         names.append(entry)
     train, validation = (make_rows(rows, ()) for rows in parts.values())
     assert_disjoint(train, validation)
-    seconds = np.array([_seconds(row) for row in parts["train"]])
+    durations = seconds(train)
     start = 0
     for entry in names:
         stop = start + entry["train"]
-        entry["hours"], start = round(float(seconds[start:stop].sum()) / 3600, 3), stop
-    return Audio(train, validation, seconds, skipped, names, seen)
+        entry["hours"], start = round(float(durations[start:stop].sum()) / 3600, 3), stop
+    return Audio(train, validation, durations, skipped, names, seen)
 
 
 def _open(config: UnlabelledConfig, root: Path | None) -> Any:
     folder = Path(config.root) if root is None else root / config.root
     return open_corpus(folder, config.corpus, labels=False, **config.options)
-
-
-def _seconds(row: dict[str, Any]) -> float:
-    duration = row["duration"]
-    return float(duration) if duration is not None else audio.info(row["audio"]).seconds

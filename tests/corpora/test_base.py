@@ -17,8 +17,8 @@ from noisewise.corpora.base import (
     check_audio,
     label_numbers,
     make_rows,
-    seconds,
     read_row,
+    seconds,
 )
 from noisewise.errors import ConfigError, CorpusError
 

@@ -164,7 +164,7 @@ def test_a_finished_or_foreign_folder_is_not_touched(small, undisturbed, tmp_pat
     with pytest.raises(InterruptedError):
         pretrain(load_any_recipe("noisewise-small", small), tmp_path / "run", report=stop)
     with pytest.raises(ConfigError, match="holds a run with other settings"):
-        trained(small, tmp_path / "run", seed=1)
+        trained(small, tmp_path / "run", **{"phases.0.lr": 0.1})
 
 
 OTHER = {"phases.0.steps": 24, "phases.0.validate_every": 8, "phases.0.lr": 0.003, "codes": None}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import ConfigError
-from noisewise.evaluation.answers import Answers, gained_and_lost, read_answers, write_answers
+from noisewise.evaluation.answers import Answers, read_answers, write_answers
 
 SOME = Answers(
     ["yes", "no"], ["a", "b", "c"], ["ann", None, "ben"], [0, 1, -1],
@@ -20,6 +20,14 @@ HEARD = replace(
     SOME,
     lengths={"wer": [2, 0, 1]},
     edits={"wer": {"clean": [0, -1, 3], "rain 5 dB": [-1, -1, 1]}},
+)
+FILLED = replace(
+    HEARD,
+    classes=[],
+    true=[-1] * 3,
+    said={name: [-1] * 3 for name in SOME.said},
+    slots=["drink", "size"],
+    right={"clean": ["11", "", "01"], "rain 5 dB": ["00", "10", "11"]},
 )
 
 
@@ -36,8 +44,12 @@ def test_edits_there_and_back_or_not_there(tmp_path):
     path = tmp_path / "answers.json"
     write_answers(path, HEARD)
     assert read_answers(path) == HEARD
+    write_answers(path, FILLED)
+    assert read_answers(path) == FILLED
+    write_answers(path, HEARD)
     plain = json.loads(path.read_text())
-    path.write_text(json.dumps({k: v for k, v in plain.items() if k not in ("lengths", "edits")}))
+    later = ("lengths", "edits", "slots", "right")
+    path.write_text(json.dumps({k: v for k, v in plain.items() if k not in later}))
     assert read_answers(path) == SOME
 
 
@@ -45,7 +57,7 @@ def test_a_line_a_list(tmp_path):
     write_answers(tmp_path / "answers.json", SOME)
     text = (tmp_path / "answers.json").read_text()
     assert '"rain 5 dB": [-1, 1, 0]' in text
-    assert len(text.splitlines()) == 13
+    assert len(text.splitlines()) == 15
     write_answers(tmp_path / "answers.json", HEARD)
     assert '"rain 5 dB": [-1, -1, 1]' in (tmp_path / "answers.json").read_text()
 
@@ -71,6 +83,21 @@ def test_lists_that_do_not_fit(change, message):
         replace(HEARD, **change)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slots": []}, r"\[\] right in \['clean', 'rain 5 dB'\], answers in"),
+        ({"right": {}}, r"\['drink', 'size'\] right in \[\], answers in"),
+        ({"right": {name: ["11"] for name in SOME.said}}, r"lists of \[1, 3\]"),
+        ({"right": {name: ["11", "1", ""] for name in SOME.said}}, "'1' is not 0 or 1 for each"),
+        ({"right": {name: ["11", "12", ""] for name in SOME.said}}, "'12' is not 0 or 1"),
+    ],
+)
+def test_slots_that_do_not_fit(change, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(FILLED, **change)
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"classes": []}', '{"classes": 3}'])
 def test_files_that_are_none(content, tmp_path):
     path = tmp_path / "answers.json"
@@ -78,36 +105,3 @@ def test_files_that_are_none(content, tmp_path):
         path.write_text(content)
     with pytest.raises(ConfigError, match=r"answers.json: not readable as answers"):
         read_answers(path)
-
-
-@given(st.data())
-def test_gains_and_losses_are_those_of_a_plain_count(data):
-    """Of runs that know the classes in another order, or other classes."""
-    labels = ["yes", "no", "up"]
-    size = data.draw(st.integers(1, 12))
-    true = data.draw(st.lists(st.sampled_from(labels), min_size=size, max_size=size))
-    said, runs = [], []
-    for _ in range(2):
-        classes = data.draw(st.permutations(labels))[: data.draw(st.integers(1, 3))]
-        words = [data.draw(st.sampled_from([*classes, None])) for _ in true]
-        places = {name: place for place, name in enumerate(classes)} | {None: -1}
-        said.append([(word, name in classes) for word, name in zip(words, true, strict=True)])
-        runs.append(
-            Answers(
-                list(classes),
-                [str(i) for i in range(size)],
-                [None] * size,
-                [places.get(name, -1) for name in true],
-                {"clean": [places[word] for word in words]},
-            )
-        )
-    gained = lost = both = 0
-    for name, (one, knows), (two, also) in zip(true, *said, strict=True):
-        if one is None or two is None or not knows or not also:
-            continue
-        both += 1
-        gained += two == name != one
-        lost += one == name != two
-    assert gained_and_lost(*runs, "clean") == ((gained, lost, both) if both else None)
-    assert gained_and_lost(*runs, "rain 5 dB") is None
-    assert gained_and_lost(runs[0], replace(runs[1], ids=["x"] * size), "clean") is None

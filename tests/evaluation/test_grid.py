@@ -69,6 +69,7 @@ def test_slots_are_counted_all_at_once_and_one_by_one(slot_run, slot_corpus):
     assert list(clean.metrics) == ["accuracy", "slot_accuracy", "accuracy_turn", "accuracy_shape"]
     assert clean.metrics["accuracy"] == pytest.approx(np.mean([all(line) for line in right]))
     assert clean.metrics["slot_accuracy"] == pytest.approx(np.mean(right))
+    assert [[c == "1" for c in own] for own in results.answers.right["clean"]] == right
     assert clean.metrics["accuracy_shape"] == pytest.approx(np.mean([line[1] for line in right]))
     for name, value in clean.metrics.items():
         low, high = clean.intervals[name]

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from noisewise.errors import ConfigError
 from noisewise.evaluation.schema import build, pretty, to_plain
 from noisewise.files import write_atomic
@@ -28,10 +26,13 @@ class Answers:
             is not known; empty without a transcriber.
         edits: "wer" and "cer" -> condition name -> words, or characters, to be changed in what
             was heard in each clip, -1 where the clip could not be used or has no length.
+        slots: names of the slots of a run that answers them, which has no classes.
+        right: condition name -> for each clip a letter a slot, "1" where it was answered rightly
+            and "0" elsewhere; "" where the clip could not be used.
 
     Raises:
-        ConfigError: lists of different lengths, a place that is not in ``classes``, or edits that
-            are not of the metrics, conditions and clips of the rest.
+        ConfigError: lists of different lengths, a place that is not in ``classes``, or edits or
+            slots that are not of the metrics, conditions and clips of the rest.
     """
 
     classes: list[str]
@@ -42,18 +43,26 @@ class Answers:
     settings: str = ""
     lengths: dict[str, list[int]] = field(default_factory=dict)
     edits: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    slots: list[str] = field(default_factory=list)
+    right: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns: list[list[int]] = [self.true, *self.said.values()]
-        counts = [*self.lengths.values()]
-        counts += [column for own in self.edits.values() for column in own.values()]
-        lengths = {len(self.ids), len(self.speakers), *map(len, columns), *map(len, counts)}
+        columns: list[list[int]] = [self.true, *self.said.values(), *self.lengths.values()]
+        columns += [column for own in self.edits.values() for column in own.values()]
+        lengths = {len(self.ids), len(self.speakers), *map(len, columns)}
+        lengths |= set(map(len, self.right.values()))
         if len(lengths) > 1:
             raise ConfigError(f"answers to {len(self.ids)} clips in lists of {sorted(lengths)}")
         size = len(self.classes)
-        wrong = [place for column in columns for place in column if not -1 <= place < size]
+        places = [self.true, *self.said.values()]
+        wrong = [place for column in places for place in column if not -1 <= place < size]
         if wrong:
             raise ConfigError(f"answer {wrong[0]} is not a place in {size} classes")
+        if self.right.keys() != (self.said.keys() if self.slots else set()):
+            raise ConfigError(f"{self.slots} right in {[*self.right]}, answers in {[*self.said]}")
+        for line in (line for column in self.right.values() for line in column):
+            if line and (len(line) != len(self.slots) or set(line) - set("01")):
+                raise ConfigError(f"{line!r} is not 0 or 1 for each of {len(self.slots)} slots")
         if self.edits.keys() != self.lengths.keys():
             raise ConfigError(f"edits of {[*self.edits]}, but lengths of {[*self.lengths]}")
         for metric, conditions in self.edits.items():
@@ -65,26 +74,6 @@ class Answers:
                 for edits, length in zip(column, self.lengths[metric], strict=True):
                     if edits < -1 or length < 0 or (edits >= 0 and not length):
                         raise ConfigError(f"{metric}: {edits} edits where {length} were said")
-
-
-def gained_and_lost(first: Answers, other: Answers, condition: str) -> tuple[int, int, int] | None:
-    """Clips that only ``other`` answers right, that only ``first`` does, and all of both.
-
-    Returns:
-        None where they did not answer the same clips, or none of them in this condition.
-    """
-    if first.ids != other.ids or condition not in first.said or condition not in other.said:
-        return None
-    usable, right = [], []
-    for answers in (first, other):
-        true, said = np.array(answers.true), np.array(answers.said[condition])
-        usable.append((true >= 0) & (said >= 0))
-        right.append(true == said)
-    both = usable[0] & usable[1]
-    if not both.any():
-        return None
-    gained, lost = (right[1] & ~right[0])[both], (right[0] & ~right[1])[both]
-    return int(gained.sum()), int(lost.sum()), int(both.sum())
 
 
 def write_answers(path: Path, answers: Answers) -> None:

@@ -216,20 +216,36 @@ def evaluate(
         enhanced=enhanced_examples(
             bundle.model, test.rows, bundle.task, conditions, corruptor, seed
         ),
-        answers=None
-        if not classes
-        else Answers(
-            classes,
-            test.rows["id"][:],
-            test.rows["speaker"][:],
-            truth.tolist(),
-            {m.condition.name: m.said(len(truth)) for m in measured},
-            lengths={name: own[1].tolist() for name, own in measured[0].edits.items()},
-            edits={
-                name: {m.condition.name: m.edits[name][0].tolist() for m in measured}
-                for name in measured[0].edits
-            },
-        ),
+        answers=_answers(bundle, test.rows, truth, measured),
+    )
+
+
+def _answers(
+    bundle: Bundle, rows: datasets.Dataset, truth: np.ndarray, measured: Sequence[Measured]
+) -> Answers:
+    """What the run answered to each row in every condition."""
+    ids, speakers = rows["id"][:], rows["speaker"][:]
+    edits = {
+        name: {m.condition.name: m.edits[name][0].tolist() for m in measured}
+        for name in measured[0].edits
+    }
+    lengths = {name: own[1].tolist() for name, own in measured[0].edits.items()}
+    if isinstance(bundle.decision, SlotHeads):  # whose answers need not be known combinations
+        nothing = [-1] * len(rows)
+        return Answers(
+            [],
+            ids,
+            speakers,
+            nothing,
+            {m.condition.name: nothing for m in measured},
+            lengths=lengths,
+            edits=edits,
+            slots=list(bundle.decision.slots),
+            right={m.condition.name: m.right(len(rows)) for m in measured},
+        )
+    said = {m.condition.name: m.said(len(rows)) for m in measured}
+    return Answers(
+        list(bundle.labels), ids, speakers, truth.tolist(), said, lengths=lengths, edits=edits
     )
 
 
@@ -360,6 +376,13 @@ class Measured:
         said = np.full(clips, -1)
         said[self.embedded.rows] = self.answer.label
         return [int(label) for label in said]
+
+    def right(self, clips: int) -> list[str]:
+        """For each of the ``clips`` whether each slot was answered rightly, see `Answers`."""
+        right = [""] * clips
+        for row, own in zip(self.embedded.rows.tolist(), self.slots_right.tolist(), strict=True):
+            right[row] = "".join("1" if slot else "0" for slot in own)
+        return right
 
     def wrong(self, truth: np.ndarray) -> np.ndarray:
         """(usable,) bool, true where the answer is not the true one, and that is known."""

@@ -65,8 +65,8 @@ def comparison(results: Sequence[Results], metrics: Sequence[str]) -> Html:
     note = (
         "Every run heard the same clips in the same noise, so the differences are paired: what "
         "makes a clip hard is hard for all runs, and a difference can be real even where two "
-        "intervals overlap. Where a difference of accuracy has an interval of its own, only one "
-        "that leaves zero out is tinted."
+        "intervals overlap. Where a difference has an interval of its own, only one that "
+        "leaves zero out is tinted."
         if same
         else "The runs were not measured on the same clips, so the differences are not paired: "
         "where two intervals overlap, a difference may be chance."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from noisewise.evaluation.answers import gained_and_lost
+from noisewise.evaluation.differences import difference_interval
 from noisewise.evaluation.markup import Html, table, tag
 from noisewise.evaluation.results import Results, Row
 from noisewise.evaluation.wording import (
@@ -17,7 +17,7 @@ from noisewise.evaluation.wording import (
     figure,
     span,
 )
-from noisewise.metrics.intervals import Interval, paired_difference
+from noisewise.metrics.intervals import Interval
 
 
 def cell(row: Row | None, metric: str) -> Html:
@@ -76,8 +76,8 @@ def everything(results: Results, metrics: Sequence[str]) -> Html:
 def compared(results: Sequence[Results], metric: str) -> Html:
     """The first run's metric and what the others have more or less, under every condition.
 
-    Differences of accuracy have an interval where both runs answered the same clips; one that has
-    zero inside is not tinted.
+    Differences have an interval where both runs answered the same clips (see
+    `difference_interval`); one that has zero inside is not tinted.
     """
     names = [r.run or f"run {i + 1}" for i, r in enumerate(results)]
     conditions = dict.fromkeys(row.condition for r in results for row in r.rows)
@@ -95,11 +95,10 @@ def compared(results: Sequence[Results], metric: str) -> Html:
 
 
 def _interval(first: Results, other: Results, condition: str, metric: str) -> Interval | None:
-    """Of the difference of accuracy between two runs, None where it is unknown."""
-    if metric != "accuracy" or first.answers is None or other.answers is None:
+    """Of the difference between two runs, None where it is unknown."""
+    if first.answers is None or other.answers is None:
         return None
-    counts = gained_and_lost(first.answers, other.answers, condition)
-    return None if counts is None else paired_difference(*counts, first.confidence)
+    return difference_interval(first.answers, other.answers, condition, metric, first.confidence)
 
 
 def _gap(metric: str, first: Row | None, other: Row | None, interval: Interval | None) -> Html:

@@ -152,13 +152,15 @@ def test_longer_batch_mates_leave_the_statistics_of_training(upsampling):
     lengths=st.lists(st.integers(1, 90), min_size=1, max_size=4),
     extra=st.integers(0, 5),
     residual=st.booleans(),
+    learning=st.booleans(),
 )
 @torch.no_grad()
-def test_a_clip_in_a_batch_is_the_clip_alone(lengths, extra, residual, upsampling):
-    """Of as many samples as went in, and zero beyond them."""
+def test_a_clip_in_a_batch_is_the_clip_alone(lengths, extra, residual, learning, upsampling):
+    """Of as many samples as went in, and zero beyond them; all at once where gradients flow."""
     net = small(upsampling=upsampling, residual=residual).eval()
     batch = waves(lengths, extra)
-    out = net(batch)
+    with torch.set_grad_enabled(learning):
+        out = net(batch)
     assert out.samples.shape == batch.samples.shape
     assert torch.equal(out.lengths, batch.lengths)
     for clip, n in enumerate(lengths):

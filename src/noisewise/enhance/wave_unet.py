@@ -100,20 +100,26 @@ class WaveUNet(nn.Module):
     def forward(self, waves: Waves) -> Waves:
         """Waves of the same lengths, zero beyond them."""
         size = waves.samples.shape[1]
-        whole = self.training or torch.is_grad_enabled() or self.upsampling == "stretched"
-        if whole or size <= self.chunk + 2 * self.reach:
+        learning = self.training or torch.is_grad_enabled()
+        on_cpu = waves.samples.device.type == "cpu"
+        if learning or not (on_cpu or self._too_long(size)):
             out = self._run(waves.samples, waves.lengths)
-        else:
+        else:  # the layers of one clip fit a processor's caches, those of a batch do not
             rows = zip(waves.samples, waves.lengths.tolist(), strict=True)
-            clips = [self._in_chunks(row[None, :length]) for row, length in rows]
+            clips = [self._alone(row[None, :length]) for row, length in rows]
             out = nn.utils.rnn.pad_sequence([clip[0] for clip in clips], batch_first=True)
             out = F.pad(out, (0, size - out.shape[1]))
         out = zero_outside(out, frame_mask(waves.lengths, size))
         return Waves(out.to(waves.samples.dtype), waves.lengths)  # 16 bits are too few for waves
 
-    def _in_chunks(self, samples: Tensor) -> Tensor:
-        """(1, samples) of any length, each stretch computed with its surroundings."""
+    def _too_long(self, size: int) -> bool:
+        return self.upsampling != "stretched" and size > self.chunk + 2 * self.reach
+
+    def _alone(self, samples: Tensor) -> Tensor:
+        """(1, samples) of any length; if it is long, each stretch with its surroundings."""
         size, parts = samples.shape[1], []
+        if not self._too_long(size):
+            return self._run(samples, torch.tensor([size], device=samples.device))
         around = -(-self.reach // self.unit) * self.unit
         for start in range(0, size, self.chunk):
             first = max(0, start - around)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from noisewise.clip_cache import ClipCache, clip_key, company, in_company, weights_key
+from noisewise.clip_cache import ClipCache, clip_key, company, in_company, is_frozen, weights_key
 from noisewise.types import Waves
 from noisewise.upstream.selfsupervised import SelfSupervisedUpstream
 
@@ -140,3 +140,14 @@ def test_the_enhancer_before_a_frozen_upstream_gets_its_gradient(small_upstream)
         (gradient,) = torch.autograd.grad(values.square().sum(), samples)
         assert gradient.any()
     assert isinstance(upstream, SelfSupervisedUpstream)
+
+
+def test_frozen_is_what_takes_and_passes_no_gradient():
+    module, samples = nn.Linear(3, 2).eval(), torch.randn(1, 3)
+    assert not is_frozen(module, samples)
+    with torch.no_grad():
+        assert is_frozen(module, samples)
+    module.requires_grad_(False)
+    assert is_frozen(module, samples)
+    assert not is_frozen(module, samples.clone().requires_grad_())
+    assert not is_frozen(module.train(), samples)

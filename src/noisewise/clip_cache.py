@@ -88,6 +88,12 @@ def weights_key(module: nn.Module) -> bytes:
     return known[1]
 
 
+def is_frozen(module: nn.Module, samples: Tensor) -> bool:
+    """Whether nothing learns from what a module makes of samples: neither it nor their source."""
+    learns = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
+    return not (learns or module.training or samples.requires_grad)
+
+
 _KEYS: WeakKeyDictionary[nn.Module, tuple[object, bytes]] = WeakKeyDictionary()
 
 SHARED = ClipCache(memory_share(16))

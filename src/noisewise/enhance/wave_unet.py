@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noisewise.clip_cache import is_frozen
 from noisewise.errors import ConfigError
 from noisewise.masking import batch_norm, frame_mask, zero_outside
 from noisewise.types import SAMPLE_RATE, Waves
@@ -48,7 +49,7 @@ class WaveUNet(nn.Module):
             on the length of the whole.
         residual: the network gives what is to be taken from its input, at first nothing, instead
             of the clean wave itself through a tanh (published).
-        chunk_s: outside training, longer clips go through in stretches of so many seconds, each
+        chunk_s: where nothing learns, longer clips go through in stretches of so many seconds, each
             with as much around it as the network sees, so that the output is the same. Not with
             "stretched".
 
@@ -100,9 +101,8 @@ class WaveUNet(nn.Module):
     def forward(self, waves: Waves) -> Waves:
         """Waves of the same lengths, zero beyond them."""
         size = waves.samples.shape[1]
-        learning = self.training or torch.is_grad_enabled()
-        on_cpu = waves.samples.device.type == "cpu"
-        if learning or not (on_cpu or self._too_long(size)):
+        alone = waves.samples.device.type == "cpu" or self._too_long(size)
+        if not (alone and is_frozen(self, waves.samples)):
             out = self._run(waves.samples, waves.lengths)
         else:  # the layers of one clip fit a processor's caches, those of a batch do not
             rows = zip(waves.samples, waves.lengths.tolist(), strict=True)

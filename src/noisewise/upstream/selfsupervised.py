@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from noisewise.clip_cache import SHARED, clip_key, company, weights_key
+from noisewise.clip_cache import SHARED, clip_key, company, is_frozen, weights_key
 from noisewise.errors import ConfigError
 from noisewise.types import Frames, Waves, length_mask
 from noisewise.upstream.adapters import add_parallel
@@ -184,7 +184,7 @@ class SelfSupervisedUpstream(nn.Module):
         # one by one needs the least memory, and frames are then the same in any company; batches
         # take half the time on CPUs without bf16, and as long on others
         at_most = 64 if device.type != "cpu" else 1 if company() == "none" else 8
-        if device.type == "cpu" and company() != "new" and self._frozen(waves):
+        if device.type == "cpu" and company() != "new" and is_frozen(self, waves.samples):
             # equal weights in another architecture, or on other input, give other frames
             state = weights_key(self), repr(self.spec), torch.is_autocast_enabled("cpu")
             return in_equal_lengths(partial(self._kept, state), waves, at_most)
@@ -192,11 +192,6 @@ class SelfSupervisedUpstream(nn.Module):
 
     def _equal(self, samples: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._run(self._prepared(samples, None), None)
-
-    def _frozen(self, waves: Waves) -> bool:
-        """Whether nothing learns from what is computed, so that it may be kept."""
-        learns = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        return not (learns or self.training or waves.samples.requires_grad)
 
     def _kept(self, state: Hashable, samples: Tensor) -> tuple[Tensor, Tensor | None]:
         """`_equal`, of clips that the same weights have heard before from memory."""

@@ -15,6 +15,7 @@ from noisewise.evaluation.wording import (
     reference_snr,
     span,
     summary,
+    why_left_out,
     worst,
 )
 
@@ -134,3 +135,8 @@ def test_measures_of_enhanced_speech():
     text = plain(summary([Results("t", rows)], "pesq"))
     assert text.startswith("On clean speech the PESQ, wide-band of the model is 4.10; at 0 dB")
     assert "The hardest condition is rain 0 dB: 1.30." in text
+
+
+def test_clips_that_are_left_out():
+    assert why_left_out(3, 12) == "3 clips left out because training used their speakers"
+    assert "used them; the corpus names no speakers" in why_left_out(318, 0)

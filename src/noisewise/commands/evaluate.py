@@ -19,7 +19,7 @@ from noisewise.evaluation import grid, trial_grid
 from noisewise.evaluation.projector import write_projector
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, write_results
-from noisewise.evaluation.wording import averages, figure
+from noisewise.evaluation.wording import averages, figure, why_left_out
 from noisewise.files import file_name
 from noisewise.metrics.enhancement import missing
 from noisewise.noise.level import Level
@@ -207,7 +207,7 @@ def eer_line(results: Results) -> str:
 
 
 def _left_out(test: grid.TestSet) -> str:
-    return f"{test.excluded} clips left out because training used their speakers"
+    return why_left_out(test.excluded, len(set(test.rows["speaker"][:]) - {None}))
 
 
 def write_evaluation(

@@ -16,7 +16,7 @@ from noisewise.evaluation.results import Det, Hardest, Rejection, Results
 from noisewise.evaluation.sounds import sound, wav
 from noisewise.evaluation.sweep import sweep, sweep_plot
 from noisewise.evaluation.tables import by_noise, compared, everything
-from noisewise.evaluation.wording import describe, figure, paired, worst
+from noisewise.evaluation.wording import describe, figure, paired, why_left_out, worst
 from noisewise.noise.condition import Condition
 
 MOST_LISTED = 200
@@ -270,8 +270,7 @@ def left_out(results: Sequence[Results]) -> Html:
     for r in results:
         own = []
         if r.data is not None and r.data.excluded_seen:
-            count = f"{r.data.excluded_seen} clips"
-            own.append(tag("p", f"{count} were left out because training had seen their speaker."))
+            own.append(tag("p", why_left_out(r.data.excluded_seen, r.data.speakers) + "."))
         if r.unknown_labels:
             rows = [(label, n) for label, n in sorted(r.unknown_labels.items())]
             own.append(table("Labels in the data that the model lacks", ["Label", "Clips"], rows))

@@ -224,6 +224,20 @@ def _compared(first: Results, other: Results, metric: str) -> str:
     return f"Against {against}, {name} is {' and '.join(said)}."
 
 
+def why_left_out(clips: int, speakers: int) -> str:
+    """Why clips of the data are not in the test.
+
+    Args:
+        clips: how many.
+        speakers: known ones of the clips that are.
+
+    >>> why_left_out(3, 12)
+    '3 clips left out because training used their speakers'
+    """
+    why = "their speakers" if speakers else "them; the corpus names no speakers to keep apart"
+    return f"{clips} clips left out because training used {why}"
+
+
 def decibels(snr: float) -> str:
     """An SNR that does not break over a line."""
     return f"{snr:g}\N{NO-BREAK SPACE}dB".replace("-", "\N{MINUS SIGN}")

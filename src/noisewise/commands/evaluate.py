@@ -207,7 +207,7 @@ def eer_line(results: Results) -> str:
 
 
 def _left_out(test: grid.TestSet) -> str:
-    return why_left_out(test.excluded, len(set(test.rows["speaker"][:]) - {None}))
+    return why_left_out(test.excluded, test.speakers)
 
 
 def write_evaluation(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from noisewise.errors import ConfigError
 from noisewise.evaluation.schema import build, pretty, to_plain
 from noisewise.files import write_atomic
+
+OF_SLOT = "accuracy_"
+"""What the accuracy of one slot is called, before the slot's name."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Answers:
             raise ConfigError(f"answer {wrong[0]} is not a place in {size} classes")
         if self.right.keys() != (self.said.keys() if self.slots else set()):
             raise ConfigError(f"{self.slots} right in {[*self.right]}, answers in {[*self.said]}")
-        for line in (line for column in self.right.values() for line in column):
+        for line in chain.from_iterable(self.right.values()):
             if line and (len(line) != len(self.slots) or set(line) - set("01")):
                 raise ConfigError(f"{line!r} is not 0 or 1 for each of {len(self.slots)} slots")
         if self.edits.keys() != self.lengths.keys():

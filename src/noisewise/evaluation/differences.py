@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from noisewise.evaluation.answers import Answers
+from noisewise.evaluation.answers import OF_SLOT, Answers
 from noisewise.metrics.intervals import Interval, bootstrap, paired_difference
-
-OF_SLOT = "accuracy_"
-"""What the accuracy of one slot is called, before the slot's name."""
+from noisewise.metrics.words import error_rate
 
 
 def difference_interval(
@@ -37,11 +35,10 @@ def difference_interval(
         return None
     if metric in first.edits and metric in other.edits:
         return _of_words(first, other, condition, metric, confidence)
-    base = "accuracy" if metric == "uar" and not first.slots else metric
-    values = [_right(own, condition, base) for own in (first, other)]
-    if values[0] is None or values[1] is None:
+    before, after = (_right(own, condition, metric) for own in (first, other))
+    if before is None or after is None:
         return None
-    gap = values[1] - values[0]
+    gap = after - before
     both = np.isfinite(gap)
     gap = gap[both]
     if not len(gap):
@@ -66,7 +63,7 @@ def _right(answers: Answers, condition: str, metric: str) -> np.ndarray | None:
             return np.asarray(slots.mean(1))
         slot = metric.removeprefix(OF_SLOT)
         return slots[:, answers.slots.index(slot)] if slot in answers.slots else None
-    if metric != "accuracy":
+    if metric not in ("accuracy", "uar"):
         return None
     true, said = np.array(answers.true), np.array(answers.said[condition])
     return np.where((true >= 0) & (said >= 0), true == said, np.nan)
@@ -93,6 +90,4 @@ def _of_words(
     both = (one >= 0) & (two >= 0)
     if not both.any() or first.lengths[metric] != other.lengths[metric]:
         return None
-    columns = [(two - one)[both], lengths[both]]
-    return bootstrap(lambda more, said: float(more.sum() / said.sum()), columns, 0,
-                     confidence=confidence)  # fmt: skip
+    return bootstrap(error_rate, [(two - one)[both], lengths[both]], 0, confidence=confidence)

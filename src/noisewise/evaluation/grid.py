@@ -21,7 +21,7 @@ from noisewise.decision.slots import SlotHeads
 from noisewise.embedding import Embedded, embed_rows
 from noisewise.enhanced import enhanced_clips
 from noisewise.errors import ConfigError, CorpusError
-from noisewise.evaluation.answers import Answers
+from noisewise.evaluation.answers import OF_SLOT, Answers
 from noisewise.evaluation.own_fold import open_for
 from noisewise.evaluation.quality import enhanced_examples, some_clips, with_quality
 from noisewise.evaluation.results import Data, Det, Hardest, Rejection, Results, Row, Skipped
@@ -56,6 +56,11 @@ class TestSet:
     split: str
     root: str
     excluded: int
+
+    @property
+    def speakers(self) -> int:
+        """Known speakers of the clips."""
+        return len(set(self.rows["speaker"][:]) - {None})
 
 
 def open_test_set(
@@ -175,7 +180,7 @@ def evaluate(
             split=test.split,
             seed=seed,
             clips=len(test.rows),
-            speakers=len(set(test.rows["speaker"][:]) - {None}),
+            speakers=test.speakers,
             excluded_seen=test.excluded,
             transcripts=sum(map(bool, said)),
         ),
@@ -224,28 +229,22 @@ def _answers(
     bundle: Bundle, rows: datasets.Dataset, truth: np.ndarray, measured: Sequence[Measured]
 ) -> Answers:
     """What the run answered to each row in every condition."""
-    ids, speakers = rows["id"][:], rows["speaker"][:]
-    edits = {
-        name: {m.condition.name: m.edits[name][0].tolist() for m in measured}
-        for name in measured[0].edits
-    }
-    lengths = {name: own[1].tolist() for name, own in measured[0].edits.items()}
-    if isinstance(bundle.decision, SlotHeads):  # whose answers need not be known combinations
-        nothing = [-1] * len(rows)
-        return Answers(
-            [],
-            ids,
-            speakers,
-            nothing,
-            {m.condition.name: nothing for m in measured},
-            lengths=lengths,
-            edits=edits,
-            slots=list(bundle.decision.slots),
-            right={m.condition.name: m.right(len(rows)) for m in measured},
-        )
-    said = {m.condition.name: m.said(len(rows)) for m in measured}
+    slots = list(bundle.decision.slots) if isinstance(bundle.decision, SlotHeads) else []
+    true = [-1] * len(rows) if slots else truth.tolist()
+    said = {m.condition.name: true if slots else m.said(len(rows)) for m in measured}
     return Answers(
-        list(bundle.labels), ids, speakers, truth.tolist(), said, lengths=lengths, edits=edits
+        [] if slots else list(bundle.labels),
+        rows["id"][:],
+        rows["speaker"][:],
+        true,
+        said,
+        lengths={name: own[1].tolist() for name, own in measured[0].edits.items()},
+        edits={
+            name: {m.condition.name: m.edits[name][0].tolist() for m in measured}
+            for name in measured[0].edits
+        },
+        slots=slots,
+        right={m.condition.name: m.right(len(rows)) for m in measured if slots},
     )
 
 
@@ -360,7 +359,7 @@ class Measured:
             return {}, {}
         shares = right.mean(1)
         names = bundle.decision.slots if isinstance(bundle.decision, SlotHeads) else {}
-        columns = {f"accuracy_{slot}": right[:, column] for column, slot in enumerate(names)}
+        columns = {f"{OF_SLOT}{slot}": right[:, column] for column, slot in enumerate(names)}
         metrics, intervals = {}, {}
         for name, own in {"accuracy": right.all(1), "slot_accuracy": shares, **columns}.items():
             metrics[name] = float(own.mean())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from noisewise.evaluation.answers import OF_SLOT
 from noisewise.evaluation.results import Results, Row
 from noisewise.metrics.intervals import Interval
 
@@ -61,8 +62,8 @@ def describe(name: str) -> Metric:
     >>> describe("eer").title, describe("loudness").percent
     ('Equal error rate', False)
     """
-    if name.startswith("accuracy_"):
-        return Metric(f"Accuracy of {name.removeprefix('accuracy_')}")
+    if name.startswith(OF_SLOT):
+        return Metric(f"Accuracy of {name.removeprefix(OF_SLOT)}")
     return METRICS.get(name, Metric(name, percent=False, higher=None))
 
 

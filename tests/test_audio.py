@@ -143,3 +143,17 @@ def test_scan_is_sorted_and_knows_audio(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(AudioError, match="no audio"):
         audio.scan(tmp_path / "c")
+
+
+@given(st.integers(0, 5000), st.integers(1, 5000), st.integers(0, 5000))
+def test_the_active_span_has_the_sound_and_little_else(before, length, after):
+    samples = np.concatenate([np.zeros(before), np.full(length, 0.3), np.zeros(after)])
+    start, end = audio.active_span(samples.astype(np.float32), 40)
+    assert 0 <= start <= before
+    assert before + length <= end <= len(samples)
+    assert before - start < 480
+    assert end - before - length < 480
+
+
+def test_a_silent_clip_is_active_throughout():
+    assert audio.active_span(np.zeros(1001, np.float32), 40) == (0, 1001)

@@ -153,6 +153,23 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return out if len(out) else np.zeros(1, np.float32) + samples[:1]
 
 
+def active_span(samples: np.ndarray, below_db: float) -> tuple[int, int]:
+    """Where sound begins and ends between quiet ends, with 20 ms of them on either side.
+
+    Args:
+        samples: (samples,) at 16 kHz, at least one.
+        below_db: frames of 10 ms more than this under the loudest frame are quiet.
+
+    Returns:
+        First sample and the one after the last; the whole clip where it is silent.
+    """
+    hop = SAMPLE_RATE // 100
+    frames = np.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
+    power = np.square(frames).mean(axis=1)
+    active = np.flatnonzero(power >= power.max() * 10 ** (-below_db / 10))
+    return max(0, (active[0] - 2) * hop), min(len(samples), (active[-1] + 3) * hop)
+
+
 def write(path: Path | str, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
     """Write mono float samples as 16-bit FLAC or WAV (by ending), or Ogg Opus (.opus, .ogg).
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from noisewise import audio
 from noisewise.corpora import open_corpus
+from noisewise.corpora.base import read_row
 from noisewise.errors import ConfigError, CorpusError
 
 
@@ -36,6 +39,25 @@ def test_song_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     assert len(open_corpus(tmp_path, channel="all").rows) == 32
     with pytest.raises(ConfigError, match="channel='opera'; known: speech, song, all"):
         open_corpus(tmp_path, channel="opera")
+
+
+def test_quiet_ends_are_left_out_where_asked(tmp_path: Path) -> None:
+    build(tmp_path)
+    loud, quiet = np.full(8000, 0.5, np.float32), np.full(16_000, 0.0005, np.float32)
+    clips = sorted((tmp_path / "Actor_01").iterdir())
+    for clip in clips[1:]:
+        audio.write(clip, np.concatenate([quiet, loud, quiet[:8000]]))
+    rows = open_corpus(tmp_path, trim_db=40).rows
+    by_id = {row["id"]: row for row in rows}
+    row = by_id[f"Actor_01/{clips[3].stem}"]
+    assert row["offset"] == pytest.approx(0.98)
+    assert row["duration"] == pytest.approx(0.54)
+    assert np.count_nonzero(read_row(row) > 0.4) == 8000
+    spoilt = by_id[f"Actor_01/{clips[0].stem}"]  # listed and skipped by whoever reads it
+    assert (spoilt["offset"], spoilt["duration"]) == (0, None)
+    assert open_corpus(tmp_path, trim_db=70).rows[3]["offset"] == 0
+    with pytest.raises(ConfigError, match=r"trim_db=-3: decibels above 0"):
+        open_corpus(tmp_path, trim_db=-3)
 
 
 def test_foreign_files_are_listed_then_refused(tmp_path: Path) -> None:

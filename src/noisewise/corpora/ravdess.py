@@ -7,11 +7,16 @@ everything about a clip is in its name. CC BY-NC-SA 4.0.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from noisewise import audio
 from noisewise.corpora.base import Corpus, make_rows
 from noisewise.corpora.listing import first_audio, list_audio, refuse_many, subfolders
-from noisewise.errors import ConfigError
+from noisewise.errors import AudioError, ConfigError
+from noisewise.types import SAMPLE_RATE
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 STATEMENTS = ("kids are talking by the door", "dogs are sitting by the door")
@@ -28,25 +33,30 @@ def matches(root: Path) -> bool:
     return bool(names) and all(_NAME.fullmatch(name.rpartition(".")[0]) for name in names)
 
 
-def load(root: Path, channel: str = "speech") -> Corpus:
+def load(root: Path, channel: str = "speech", trim_db: float | None = None) -> Corpus:
     """Open RAVDESS; audio-only files and the sound of its videos alike.
 
     Args:
         root: folder of the actors.
         channel: "speech", "song" or "all".
+        trim_db: leave out the silence at both ends, of about a second each: what is more than
+            this under the loudest 10 ms, in dB. Reads every clip. None leaves clips as they are.
 
     Returns:
         Rows with the columns ``emotion``, ``intensity`` (normal, strong), ``gender`` and
         ``text``; speakers are the actors, and there is no official split.
 
     Raises:
-        ConfigError: an unknown channel.
+        ConfigError: an unknown channel, or ``trim_db`` that is not above 0.
         CorpusError: no such clips, or many that are named otherwise.
     """
     if channel not in (*CHANNELS, "all"):
         raise ConfigError(f"channel={channel!r}; known: {', '.join(CHANNELS)}, all")
+    if trim_db is not None and not trim_db > 0:
+        raise ConfigError(f"trim_db={trim_db!r}: decibels above 0, or null")
     listing = list_audio(root, _EXPECTED)
-    rows, skipped = [], list(listing.skipped)
+    skipped = list(listing.skipped)
+    rows: list[dict[str, Any]] = []
     for file in listing.files:
         stem = file.rpartition(".")[0]
         found = _NAME.fullmatch(stem.rpartition("/")[2])
@@ -68,8 +78,21 @@ def load(root: Path, channel: str = "speech") -> Corpus:
             }
         )
     refuse_many(root, skipped, len(listing.files) + len(listing.skipped), _EXPECTED)
+    if trim_db is not None:
+        with ThreadPoolExecutor() as pool:
+            for row, span in zip(rows, pool.map(partial(_active, trim_db), rows), strict=True):
+                row |= span
     present = {row["emotion"] for row in rows}
     tasks = ("emotion", "intensity", "gender", "text")
     labels = {task: sorted({row[task] for row in rows}) for task in tasks}
     labels["emotion"] = [emotion for emotion in EMOTIONS if emotion in present]
     return Corpus("ravdess", make_rows(rows, tasks), "emotion", labels, tuple(skipped))
+
+
+def _active(trim_db: float, row: dict[str, Any]) -> dict[str, float]:
+    """Offset and duration of a clip without its quiet ends; nothing where it cannot be read."""
+    try:
+        start, end = audio.active_span(audio.read(row["audio"]), trim_db)
+    except AudioError:
+        return {}  # whoever reads the clip lists it
+    return {"offset": start / SAMPLE_RATE, "duration": (end - start) / SAMPLE_RATE}

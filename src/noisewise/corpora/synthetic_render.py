@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.signal
 
+from noisewise.audio import active_span
 from noisewise.corpora.espeak import Speaker
 from noisewise.corpora.synthetic_plan import Clip
 from noisewise.corpora.synthetic_voices import STYLES
@@ -15,7 +16,6 @@ from noisewise.seeding import rng
 from noisewise.types import SAMPLE_RATE
 
 _HOP = SAMPLE_RATE // 100
-_MARGIN = 2 * _HOP
 _PEAK = 0.97
 _CLIP, _LONGEST = SAMPLE_RATE, SAMPLE_RATE * 15 // 16
 
@@ -44,13 +44,10 @@ def render(clip: Clip, seed: int, speaker: Speaker) -> np.ndarray:
 
 
 def trim(samples: np.ndarray, below_db: float = 45.0) -> np.ndarray:
-    """Cut the quiet ends: 10 ms frames more than ``below_db`` under the loudest, less 20 ms."""
+    """Whole frames of 10 ms without the quiet ends; see `noisewise.audio.active_span`."""
     samples = np.pad(samples, (0, -len(samples) % _HOP))
-    frames = samples.reshape(-1, _HOP)
-    power = np.square(frames).mean(axis=1)
-    loud = np.flatnonzero(power >= power.max() * 10 ** (-below_db / 10))
-    start, end = loud[0] * _HOP - _MARGIN, (loud[-1] + 1) * _HOP + _MARGIN
-    return samples[max(0, start) : end]
+    start, end = active_span(samples, below_db)
+    return samples[start:end]
 
 
 def whisper(samples: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core, also in what tests start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,93 @@ def specs() -> Path:
 def seeded() -> None:
     """The same random weights and inputs at every run of a test."""
     torch.manual_seed(0)
+
+
+PRELUDE = """
+import os, sys, torch
+os.dup2(os.open({errors!r}, os.O_WRONLY | os.O_CREAT), 2)
+sys.argv = {words!r}
+torch.set_num_threads(1)
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+MEETING = """
+import os, sys
+from datetime import timedelta
+import torch
+from torch import distributed, nn
+folder, rank = sys.argv[1], int(sys.argv[2])
+meeting, patience = f"file://{folder}/meeting", timedelta(seconds=100)
+distributed.init_process_group("gloo", meeting, patience, rank=rank, world_size=2)
+"""
+# taking a process group down can wait for ever for its own thread, which waits for the GIL
+LEAVE = """
+torch.save(found, f"{folder}/{rank}.pt")
+os._exit(0)
+"""
+
+
+class Started:
+    """A process that runs a script, and what it says on its standard error."""
+
+    def __init__(self, process: Any, open_ends: Connection, errors: Path) -> None:
+        self.process, self.open_ends, self.errors = process, open_ends, errors
+
+    def ends_with(self, code: int) -> None:
+        """Wait for it and for what it has started, which must end with this code."""
+        assert self.open_ends.poll(300), f"still runs: {self.errors.read_text()}"
+        self.process.join()
+        assert self.process.exitcode == code, self.errors.read_text()
+
+    def finish(self) -> None:
+        """It must end well."""
+        self.ends_with(0)
+
+    def die(self) -> None:
+        """It must kill itself."""
+        self.ends_with(-signal.SIGKILL)
+
+
+class Processes:
+    """Starts scripts, each in a process of its own with one thread.
+
+    They are forked from a server that has imported what takes long and done nothing else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.numbers = folder, count()
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["noisewise.training.run"])
+
+    def start(self, code: str, *words: object) -> Started:
+        """Run a script, whose ``sys.argv[1:]`` are the words."""
+        script = self.folder / f"{next(self.numbers)}.py"
+        script.write_text(code)
+        errors = script.with_suffix(".txt")
+        errors.touch()
+        prelude = PRELUDE.format(errors=str(errors), words=[str(script), *map(str, words)])
+        ours, theirs = self.context.Pipe(duplex=False)
+        # its own children inherit the end, so that it is closed when the last of them has gone
+        process = self.context.Process(
+            target=exec, args=(prelude, {"__name__": "__main__", "end": theirs})
+        )
+        process.start()
+        theirs.close()
+        return Started(process, ours, errors)
+
+    def pair(self, code: str, folder: Path, *words: object) -> list[Any]:
+        """What two processes of one group, ``rank`` 0 and 1, have put into ``found``."""
+        save = '\ntorch.save(found, f"{folder}/{rank}.pt")'
+        started = [
+            self.start(MEETING + code + save + LEAVE, folder, rank, *words) for rank in (0, 1)
+        ]
+        for one in started:
+            one.finish()
+        return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Processes:
+    return Processes(tmp_path_factory.mktemp("processes"))
 
 
 WORDS = ("fall", "hum", "rise")

@@ -1,8 +1,5 @@
 """Masks, pooling windows and batch statistics over the clips' own frames."""
 
-import os
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -207,38 +204,24 @@ def test_pooling_averages_whole_windows_of_each_clip(lengths, mels, frames):
 
 
 PROCESS = """
-import os
-import sys
-from datetime import timedelta
-
-import torch
-from torch import distributed, nn
-
 from noisewise.masking import batch_norm, frame_mask
 
-if __name__ == "__main__":
-    folder, rank, world = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    meeting, patience = f"file://{folder}/meeting", timedelta(seconds=100)
-    distributed.init_process_group("gloo", meeting, patience, rank=rank, world_size=world)
-    found = []
-    for case in torch.load(f"{folder}/cases.pt"):
-        own = case["parts"][rank]
-        norm = getattr(nn, case["norm"])(3, affine=case["affine"], dtype=torch.float64)
-        if case["affine"]:
-            norm.load_state_dict(case["state"])
-        x = case["x"][own].requires_grad_()
-        lengths = case["lengths"]
-        mask = None if lengths is None else frame_mask(lengths[own], x.shape[-1])
-        y = batch_norm(norm, x, mask)
-        (y * case["weight"][own]).sum().backward()
-        gradients = {name: p.grad for name, p in norm.named_parameters()}
-        found.append((y.detach(), x.grad, gradients, norm.state_dict()))
-        norm.eval()  # asks nobody
-        if rank == 0:
-            batch_norm(norm, x, mask)
-    torch.save(found, f"{folder}/{rank}.pt")
-    # taking a process group down can wait for ever for its own thread, which waits for the GIL
-    os._exit(0)
+found = []
+for case in torch.load(f"{folder}/cases.pt"):
+    own = case["parts"][rank]
+    norm = getattr(nn, case["norm"])(3, affine=case["affine"], dtype=torch.float64)
+    if case["affine"]:
+        norm.load_state_dict(case["state"])
+    x = case["x"][own].requires_grad_()
+    lengths = case["lengths"]
+    mask = None if lengths is None else frame_mask(lengths[own], x.shape[-1])
+    y = batch_norm(norm, x, mask)
+    (y * case["weight"][own]).sum().backward()
+    gradients = {name: p.grad for name, p in norm.named_parameters()}
+    found.append((y.detach(), x.grad, gradients, norm.state_dict()))
+    norm.eval()  # asks nobody
+    if rank == 0:
+        batch_norm(norm, x, mask)
 """
 CASES = [
     ("BatchNorm1d", (5, 3), None, True),
@@ -252,7 +235,7 @@ CASES = [
 PARTS = ([[0, 1], [2, 3, 4]], [[0, 1, 2, 3], [4]])
 
 
-def test_several_processes_norm_as_one_does_with_the_joint_batch(tmp_path):
+def test_several_processes_norm_as_one_does_with_the_joint_batch(processes, tmp_path):
     cases = []
     for number, (parts, (kind, shape, lengths, affine)) in enumerate(product(PARTS, CASES)):
         x, weight = torch.randn(2, *shape, generator=torch_rng(number), dtype=torch.float64)
@@ -264,20 +247,7 @@ def test_several_processes_norm_as_one_does_with_the_joint_batch(tmp_path):
         case = {"norm": kind, "affine": affine, "state": norm.state_dict(), "x": x + 2}
         cases.append(case | {"weight": weight, "lengths": lengths, "parts": parts})
     torch.save(cases, tmp_path / "cases.pt")
-    (tmp_path / "process.py").write_text(PROCESS)
-    started = [
-        subprocess.Popen(
-            [sys.executable, tmp_path / "process.py", tmp_path, str(rank), "2"],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-    both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    both = processes.pair(PROCESS, tmp_path)
     for case, *found in zip(cases, *both, strict=True):
         norm = getattr(nn, case["norm"])(3, affine=case["affine"], dtype=torch.float64)
         norm.load_state_dict(case["state"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from noisewise import audio
 from noisewise.corpora import open_corpus
 from noisewise.corpora.base import read_row
 from noisewise.corpora.folds import fold_values
-from noisewise.evaluation.answers import read_answers
+from noisewise.evaluation.answers import read_answers, write_answers
 from noisewise.evaluation.results import read_results
 from noisewise.metrics.classification import accuracy, macro_f1, uar
 from noisewise.training import run as training
@@ -194,6 +195,40 @@ def test_other_noise_measures_again_and_other_settings_are_refused(
     assert all(np.isnan(s.seed_sd) for s in results.cross_validation.spreads)
     refused = noisewise(*words, *OPTIONS, "--phases.0.lr", "0.5")
     assert "holds runs of a cross-validation with another phases" in refused.err.splitlines()[-1]
+
+
+def test_against_another(noisewise, whole, toy_corpus, tmp_path):
+    """One that is always right is better by what is missing."""
+    ideal = shutil.copytree(whole, tmp_path / "ideal")
+    for path in ideal.glob("fold-*/evaluation/answers.json"):
+        answers = read_answers(path)
+        said = dict.fromkeys(answers.said, answers.true)
+        write_answers(path, replace(answers, said=said))
+    out = shutil.copytree(whole, tmp_path / "folds")
+    words = ["cross-validate", "kws-softmax", "--data", toy_corpus, "--out", out, "--workers", 0]
+    words += ["--seeds", 0, 1, *OPTIONS, "--against", ideal, whole]
+    done = noisewise(*words, *NOISE)
+    assert done.status == 0, done.err
+    results = read_results(out / "results.json")
+    found = results.cross_validation.differences
+    for row in results.rows:
+        for metric in ("accuracy", "uar", "macro_f1"):
+            gaps = {
+                own.against: own
+                for own in found
+                if (own.condition, own.metric) == (row.condition.name, metric)
+            }
+            assert gaps["ideal"].value == pytest.approx(row.metrics[metric] - 1, abs=2e-6)
+            assert (gaps["folds"].value, gaps["folds"].interval) == (0, (0, 0))
+    assert "accuracy against ideal, clean: \N{MINUS SIGN}" in done.err
+    assert "More than other cross-validations" in (out / "report.html").read_text()
+    refused = noisewise(*words, whole, *NOISE)
+    assert "--against: two folders have one name" in refused.err.splitlines()[-1]
+    refused = noisewise(*words, "--noise", "pink", "--snr", 0)
+    assert refused.status == 2
+    assert "was measured under other conditions" in refused.err.splitlines()[-1]
+    refused = noisewise(*words, *NOISE, "--seeds", 0, 1, 2)
+    assert "fold-1-seed-2/evaluation/answers.json: not readable" in refused.err.splitlines()[-1]
 
 
 def test_clips_that_cannot_be_used_give_status_1(noisewise, toy_corpus, tmp_path):

@@ -294,3 +294,96 @@ def test_what_does_not_belong_together():
             pool({**runs, ("C", 1): (results, replace(answers, **change))}, FOLDS, "session")
     with pytest.raises(ConfigError, match="fold 'C' has other texts by seed"):
         pool({**runs, ("C", 1): with_edits(runs)["C", 1]}, FOLDS, "session")
+
+
+def other_runs(runs, seed: int = 7):
+    """The answers of another cross-validation, which could not use one clean clip."""
+    made = {}
+    for (fold, number), (_, answers) in with_edits(runs).items():
+        draw = rng(seed, fold, number)
+        said = {
+            name: np.where(draw.random(len(own)) < 0.3, answers.true, own).tolist()
+            for name, own in answers.said.items()
+        }
+        said["clean"][5] = -1
+        edits = {
+            metric: {
+                name: [edit - (edit > 2) if n >= 0 else -1
+                       for edit, n in zip(column, said[name], strict=True)]
+                for name, column in of.items()
+            }
+            for metric, of in answers.edits.items()
+        }  # fmt: skip
+        made[fold, number] = replace(answers, said=said, edits=edits)
+    return made
+
+
+@pytest.mark.parametrize("speakers", [True, False])
+def test_differences_are_paired_over_the_clips_of_both(speakers):
+    runs = with_edits(make_runs(speakers=speakers))
+    other = other_runs(make_runs(speakers=speakers))
+    found = pool(runs, FOLDS, "session", against={"plain": other}).cross_validation.differences
+    by_key = {(own.condition, own.metric): own for own in found}
+    assert len(by_key) == len(found) == 2 * (len(METRICS) + 2)
+    assert {own.against for own in found} == {"plain"}
+    for condition in ("clean", "rain 5 dB"):
+        true, mine, its, people, edits = [], [], [], [], []
+        for fold in SIZES:
+            pairs = [(runs[fold, seed][1], other[fold, seed]) for seed in (0, 1)]
+            for clip, label in enumerate(pairs[0][0].true):
+                said = [[one.said[condition][clip] for one in pair] for pair in pairs]
+                if min(map(min, said)) < 0:
+                    continue
+                if length := pairs[0][0].lengths["wer"][clip]:
+                    gaps = [a.edits["wer"][condition][clip] - b.edits["wer"][condition][clip]
+                            for a, b in pairs]  # fmt: skip
+                    edits.append([*gaps, length])
+                if label >= 0:
+                    true.append(label)
+                    mine.append([pair[0] for pair in said])
+                    its.append([pair[1] for pair in said])
+                    people.append(pairs[0][0].speakers[clip])
+        for metric, of in zip(METRICS, (accuracy, uar, macro_f1), strict=True):
+            own = by_key[condition, metric]
+            expected = [
+                of(true, [line[seed] for line in mine]) - of(true, [line[seed] for line in its])
+                for seed in (0, 1)
+            ]
+            assert own.by_seed == pytest.approx(expected)
+            assert own.value == pytest.approx(np.mean(expected))
+            assert own.interval[0] <= own.value <= own.interval[1]
+            assert own.n == len(true)
+        right = np.equal(mine, np.array(true)[:, None]), np.equal(its, np.array(true)[:, None])
+        gap = (right[0].astype(float) - right[1]).mean(1)
+        groups = people if speakers else None
+        expected = bootstrap(np.mean, [gap], 0, groups)
+        assert by_key[condition, "accuracy"].interval == pytest.approx(expected)
+        *gaps, lengths = np.array(edits).T
+        rates = [own.sum() / lengths.sum() for own in gaps]
+        assert by_key[condition, "wer"].by_seed == pytest.approx(rates)
+        assert by_key[condition, "wer"].n == len(lengths)
+
+
+def test_a_cross_validation_does_not_differ_from_itself():
+    runs = make_runs()
+    same = {key: answers for key, (_, answers) in runs.items()}
+    found = pool(runs, FOLDS, "session", against={"same": same}).cross_validation.differences
+    assert {(own.value, own.interval) for own in found} == {(0.0, (0.0, 0.0))}
+    # a condition that one of them lacks is left out
+    quiet = {key: replace(own, said={"clean": own.said["clean"]}) for key, own in same.items()}
+    found = pool(runs, FOLDS, "session", against={"same": quiet}).cross_validation.differences
+    assert {own.condition for own in found} == {"clean"}
+
+
+def test_other_folds_cannot_be_compared():
+    runs = make_runs()
+    other = {key: answers for key, (_, answers) in runs.items()}
+    fewer = {key: own for key, own in other.items() if key != ("B", 1)}
+    with pytest.raises(ConfigError, match=r"plain: no answers of \[\('B', 1\)\]"):
+        pool(runs, FOLDS, "session", against={"plain": fewer})
+    turned = {
+        (fold, seed): replace(own, ids=own.ids[::-1]) if fold == "B" else own
+        for (fold, seed), own in other.items()
+    }
+    with pytest.raises(ConfigError, match="plain: its folds have other clips or classes"):
+        pool(runs, FOLDS, "session", against={"plain": turned})

@@ -9,7 +9,7 @@ import pytest
 
 from noisewise.evaluation.cross_validation import METRICS
 from noisewise.evaluation.fold_tables import fold_tables, of_condition, words
-from noisewise.evaluation.results import CrossValidation, Part, Results, Row, Spread
+from noisewise.evaluation.results import CrossValidation, Difference, Part, Results, Row, Spread
 
 NAN = float("nan")
 
@@ -53,6 +53,24 @@ def test_every_fold_and_all_together():
     assert shown[2][:6] == ["2", "20", "30.0", "%", "±", "14.1"]
     assert shown[3][:9] == ["mean", "of", "folds", "25.0", "%", "±", "7.0", "over", "folds"]
     assert shown[4][:7] == ["all", "clips", "together", "30", "27.0", "%", "(21.0–33.0)"]
+
+
+def test_what_differs_from_others():
+    gaps = [
+        Difference("plain", "clean", "accuracy", 29, 0.031, (0.002, 0.06), [0.03, 0.032]),
+        Difference("plain", "clean", "uar", 29, 0.02, (-0.01, 0.05), [0.01, 0.03]),
+        Difference("other", "clean", "accuracy", 30, -0.1, (-0.2, -0.05), [-0.1, -0.1]),
+        Difference("plain", "rain 5 dB", "accuracy", 30, 0.5, (0.4, 0.6), [0.5, 0.5]),
+    ]
+    page = of_condition(make([0, 1], differences=gaps), "clean", METRICS)
+    shown = [" ".join(line) for line in cells(page)[5:]]
+    assert shown == [
+        "Against Clips Accuracy Unweighted average recall Macro F1",
+        "plain 29 +3.1 +0.2 to +6.0 +2.0 −1.0 to +5.0 –",
+        "other 30 −10.0 −20.0 to −5.0 – –",
+    ]
+    assert (page.count('class="better"'), page.count('class="worse"')) == (1, 1)
+    assert "Against" not in of_condition(make([0, 1]), "clean", METRICS)
 
 
 def test_one_seed_and_one_metric():

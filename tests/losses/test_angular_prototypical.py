@@ -1,9 +1,5 @@
 """Extended angular prototypical loss: by hand, and the same in one process or two."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -107,16 +103,9 @@ def test_a_scale_that_is_not_positive_is_named():
         ExtendedAngularPrototypical(scale=0)
 
 
-PROCESS = """
-import os
-import sys
-from datetime import timedelta
-
+WHOLE = """
 import torch
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
-
-from noisewise.errors import ConfigError
+from torch import nn
 from noisewise.losses.angular_prototypical import ExtendedAngularPrototypical
 
 
@@ -131,50 +120,33 @@ class Whole(nn.Module):
         frozen = reference @ torch.eye(5, 4, dtype=torch.float64)
         keys = [self.network(clean), self.network(reference), frozen]
         return self.loss(self.network(noisy), keys)
+"""
+PROCESS = """
+from torch.nn.parallel import DistributedDataParallel
+from noisewise.errors import ConfigError
 
-
-if __name__ == "__main__":
-    folder, rank = sys.argv[1], int(sys.argv[2])
-    meeting, patience = f"file://{folder}/meeting", timedelta(seconds=100)
-    distributed.init_process_group("gloo", meeting, patience, rank=rank, world_size=2)
-    whole, clips = Whole(folder), torch.load(f"{folder}/clips.pt")
-    wrapped = DistributedDataParallel(whole)
-    loss = wrapped(*clips[:, 3 * rank : 3 * rank + 3])
-    loss.backward()
-    try:
-        whole(*clips[:, : 2 + rank])
-        message = ""
-    except ConfigError as error:
-        message = str(error)
-    gradients = {name: p.grad for name, p in whole.named_parameters()}
-    found = {"loss": loss.detach(), "gradients": gradients, "message": message}
-    torch.save(found, f"{folder}/{rank}.pt")
-    # taking a process group down can wait for ever for its own thread, which waits for the GIL
-    os._exit(0)
+whole, clips = Whole(folder), torch.load(f"{folder}/clips.pt")
+wrapped = DistributedDataParallel(whole)
+loss = wrapped(*clips[:, 3 * rank : 3 * rank + 3])
+loss.backward()
+try:
+    whole(*clips[:, : 2 + rank])
+    message = ""
+except ConfigError as error:
+    message = str(error)
+gradients = {name: p.grad for name, p in whole.named_parameters()}
+found = {"loss": loss.detach(), "gradients": gradients, "message": message}
 """
 
 
-def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(processes, tmp_path):
     clips = torch.randn(3, 6, 5, generator=torch_rng(0), dtype=torch.float64)
     torch.save(nn.Linear(5, 4).state_dict(), tmp_path / "network.pt")
     torch.save(clips, tmp_path / "clips.pt")
-    (tmp_path / "process.py").write_text(PROCESS)
-    started = [
-        subprocess.Popen(
-            [sys.executable, tmp_path / "process.py", tmp_path, str(rank)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    first, second = processes.pair(WHOLE + PROCESS, tmp_path)
 
     code = {"__name__": "process"}
-    exec(PROCESS, code)
+    exec(WHOLE, code)
     joint = code["Whole"](tmp_path)
     loss = joint(*clips)
     loss.backward()

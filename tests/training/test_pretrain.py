@@ -1,7 +1,6 @@
 """Pre-training: what it hears, what it writes, and that a killed run ends with the same weights."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,11 +41,8 @@ def start(processes):
     """Train in processes of their own, which die after the step "PHASE NUMBER" if one is given."""
 
     def call(out, overrides, end="", workers=0, devices=1):
-        script = Path(out).parent / "script.py"  # several processes start it again
-        script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(f"if __name__ == '__main__':\n    exec({SCRIPT!r})\n")
-        process = processes.start(script, out, workers, devices, json.dumps(overrides), end)
-        (processes.die if end else processes.finish)(process)
+        process = processes.start(SCRIPT, out, workers, devices, json.dumps(overrides), end)
+        (process.die if end else process.finish)()
 
     return call
 

@@ -1,9 +1,5 @@
 """Terms of speaker verification: what they compare, with whom, and what they add to the model."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -263,52 +259,27 @@ def test_errors_say_what_to_set(make):
 
 
 PROCESS = """
-import os
-import sys
-from datetime import timedelta
-
-import torch
-from torch import distributed
-
 from noisewise.model import Output
 from noisewise.training.objective import Batch
 from noisewise.training.speaker_terms import MarginSoftmaxTerm
 
-if __name__ == "__main__":
-    folder, rank = sys.argv[1], int(sys.argv[2])
-    meeting, patience = f"file://{folder}/meeting", timedelta(seconds=100)
-    distributed.init_process_group("gloo", meeting, patience, rank=rank, world_size=2)
-    cosines, labels = torch.load(f"{folder}/batch.pt")
-    own = slice(0, 2) if rank == 0 else slice(2, 6)
-    term = MarginSoftmaxTerm(balanced=True, counts=[9, 1, 4, 2, 2])
-    given = cosines[own].requires_grad_()
-    batch = Batch(None, None, labels[own], torch.Generator())
-    loss, _ = term(batch, Output(None, None, None, {"label": given}, None), None)
-    share = 2 * len(given) / len(cosines)  # as the loop weighs it; then gradients are averaged
-    (share * loss / 2).backward()
-    torch.save((share * loss.detach(), given.grad), f"{folder}/{rank}.pt")
-    os._exit(0)
+cosines, labels = torch.load(f"{folder}/batch.pt")
+own = slice(0, 2) if rank == 0 else slice(2, 6)
+term = MarginSoftmaxTerm(balanced=True, counts=[9, 1, 4, 2, 2])
+given = cosines[own].requires_grad_()
+batch = Batch(None, None, labels[own], torch.Generator())
+loss, _ = term(batch, Output(None, None, None, {"label": given}, None), None)
+share = 2 * len(given) / len(cosines)  # as the loop weighs it; then gradients are averaged
+(share * loss / 2).backward()
+found = (share * loss.detach(), given.grad)
 """
 
 
-def test_balanced_weights_of_two_processes_are_those_of_the_joint_batch(tmp_path):
+def test_balanced_weights_of_two_processes_are_those_of_the_joint_batch(processes, tmp_path):
     cosines = torch.rand(6, CLASSES, generator=torch_rng(0)) - 0.5
     labels = torch.tensor([0, 0, 1, 2, 3, 4])
     torch.save((cosines, labels), tmp_path / "batch.pt")
-    (tmp_path / "process.py").write_text(PROCESS)
-    started = [
-        subprocess.Popen(
-            [sys.executable, tmp_path / "process.py", tmp_path, str(rank)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-    losses, gradients = zip(*(torch.load(tmp_path / f"{r}.pt") for r in (0, 1)), strict=True)
+    losses, gradients = zip(*processes.pair(PROCESS, tmp_path), strict=True)
     weights = MarginSoftmaxTerm(balanced=True, counts=[9, 1, 4, 2, 2]).class_weights
     joint = cosines.clone().requires_grad_()
     loss = margin_softmax(joint, labels, class_weights=weights)

@@ -268,19 +268,18 @@ import torch
 
 from noisewise.recipe import Recipe
 
-if __name__ == "__main__":
-    source, folder = sys.argv[1], Path(sys.argv[2])
-    spec = importlib.util.spec_from_file_location("test_speaker_training", source)
-    tests = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tests)
-    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
-    losses = []
-    loop = tests.loop_of(recipe, folder / "both", devices=2,
-                         report=lambda phase, step, figures: losses.append(figures["loss"]))
-    loop.run()
-    torch.save((losses, loop.model.state_dict()), folder / f"{loop.fabric.global_rank}.pt")
-    loop.fabric.barrier()
-    os._exit(0)
+source, folder = sys.argv[1], Path(sys.argv[2])
+spec = importlib.util.spec_from_file_location("test_speaker_training", source)
+tests = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tests)
+recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
+losses = []
+loop = tests.loop_of(recipe, folder / "both", devices=2,
+                     report=lambda phase, step, figures: losses.append(figures["loss"]))
+loop.run()
+torch.save((losses, loop.model.state_dict()), folder / f"{loop.fabric.global_rank}.pt")
+loop.fabric.barrier()
+os._exit(0)
 """
 
 
@@ -299,8 +298,7 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(
     ]
     recipe = recipe.model_copy(update={"phases": chosen})
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
-    (tmp_path / "script.py").write_text(JOINT)
-    processes.finish(processes.start(tmp_path / "script.py", __file__, tmp_path))
+    processes.start(JOINT, __file__, tmp_path).finish()
     both = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     alone = []
     loop = loop_of(

@@ -1,10 +1,8 @@
 """Terms of further tasks, against sums over all alignments and logits by hand."""
 
 import csv
-import os
-import subprocess
-import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,46 +149,20 @@ def test_too_few_speakers(speakers):
 
 
 PROCESS = """
-import os
-import sys
-from datetime import timedelta
-
-import torch
-from torch import distributed
-
 sys.path.insert(0, sys.argv[3])
 from test_task_terms import CTCTerm, heard, model, speaker_term
 
-if __name__ == "__main__":
-    folder, rank = sys.argv[1], int(sys.argv[2])
-    meeting, patience = f"file://{folder}/meeting", timedelta(seconds=100)
-    distributed.init_process_group("gloo", meeting, patience, rank=rank, world_size=2)
-    made = model()
-    terms = [CTCTerm(), speaker_term(made)]
-    rows = [[2, 0, 1], [3, 4]][rank]
-    batch = heard(made, rows)
-    share = 2 * len(rows) / 5  # as the loop weighs it; then the mean over processes is taken
-    torch.save([share * term(*batch, None)[0].item() for term in terms], f"{folder}/{rank}.pt")
-    os._exit(0)
+made = model()
+terms = [CTCTerm(), speaker_term(made)]
+rows = [[2, 0, 1], [3, 4]][rank]
+batch = heard(made, rows)
+share = 2 * len(rows) / 5  # as the loop weighs it; then the mean over processes is taken
+found = [share * term(*batch, None)[0].item() for term in terms]
 """
 
 
-def test_means_of_two_processes_are_those_of_the_joint_batch(tmp_path):
-    (tmp_path / "process.py").write_text(PROCESS)
-    here = os.path.dirname(__file__)  # noqa: PTH120
-    started = [
-        subprocess.Popen(
-            [sys.executable, tmp_path / "process.py", tmp_path, str(rank), here],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-    parts = np.array([torch.load(tmp_path / f"{rank}.pt") for rank in range(2)])
+def test_means_of_two_processes_are_those_of_the_joint_batch(processes, tmp_path):
+    parts = np.array(processes.pair(PROCESS, tmp_path, Path(__file__).parent))
     made = model()
     terms = [CTCTerm(), speaker_term(made)]
     joint = [term(*heard(made), None)[0].item() for term in terms]

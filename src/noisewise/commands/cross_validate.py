@@ -22,7 +22,7 @@ from noisewise.evaluation.answers import Answers, read_answers, write_answers
 from noisewise.evaluation.cross_validation import pool
 from noisewise.evaluation.report import Extras, write_report
 from noisewise.evaluation.results import Results, read_results, write_results
-from noisewise.evaluation.wording import figure, span
+from noisewise.evaluation.wording import difference, difference_span, figure, span
 from noisewise.files import claim, file_name
 from noisewise.noise.level import Level
 from noisewise.recipe import FoldsConfig, Recipe, load_recipe
@@ -44,6 +44,7 @@ def cross_validate(
     rir: list[str] | None = None,
     codec: list[str] | None = None,
     level: Level = "active",
+    against: list[Path] | None = None,
     init: Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "32-true", "bf16-mixed"] | None = None,
@@ -71,6 +72,8 @@ def cross_validate(
         rir: folders of test room impulse responses.
         codec: opus, mp3, mulaw, g711 or gsm.
         level: power of speech that an SNR is defined on, active or full, see noisewise evaluate.
+        against: folders of other cross-validations, finished on the same folds with the same seeds
+            and test conditions; by how much this one differs is told with paired intervals.
         init: run folder to start from, see noisewise train.
         device: where to train and to measure.
         precision: replaces the recipe's.
@@ -101,6 +104,9 @@ def cross_validate(
         "level": level,
         "confidence": confidence,
     }
+    others = {path.name: _finished(path, list(folds), chosen, asked) for path in against or []}
+    if len(others) < len(against or []):
+        raise ConfigError("--against: two folders have one name, and reports go by it")
     try:
         wanted = {**settings.model_dump(mode="json", exclude={"seed"}), "init": str(init or "")}
         claim(folder, SETTINGS, wanted, "runs of a cross-validation")
@@ -127,6 +133,7 @@ def cross_validate(
             validation=folds_config.validation,
             text_disjoint=folds_config.text_disjoint or "",
             seen_speakers=heard,
+            against=others,
         )
         write_results(folder / "results.json", found)
         write_report(folder / "report.html", [found], extras=Extras(command=command_line(), seed=0))
@@ -188,6 +195,24 @@ def _in_turn(
             own,
             f"fold {folds[place]}, seed {seed} ({done + 1}/{total}{left})",
         )
+
+
+def _finished(
+    folder: Path, folds: Sequence[str], seeds: Sequence[int], asked: Mapping[str, Any]
+) -> dict[tuple[str, int], Answers]:
+    """The answers of another cross-validation, by fold and seed.
+
+    Raises:
+        ConfigError: some are missing, or were made under other conditions.
+    """
+    found = {}
+    for fold, seed, own, title in _in_turn(folder, folds, seeds):
+        answers = read_answers(own / "evaluation" / ANSWERS)
+        made = json.loads(answers.settings)
+        if any(made.get(name) != value for name, value in asked.items() if name != "confidence"):
+            raise ConfigError(f"{folder}: {title}: was measured under other conditions")
+        found[fold, seed] = answers
+    return found
 
 
 def _measured(
@@ -255,4 +280,10 @@ def summary(results: Results) -> list[str]:
         f"{figure('accuracy', spread.fold_sd)}; of all clips over {len(what.seeds)} seeds: "
         f"{figure('accuracy', spread.seed_sd)}"
     )
+    lines += [
+        f"accuracy against {own.against}, clean: {difference('accuracy', own.value)} points "
+        f"({difference_span('accuracy', own.interval)})"
+        for own in what.differences
+        if (own.condition, own.metric) == ("clean", "accuracy")
+    ]
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from noisewise.errors import ConfigError
 from noisewise.evaluation.answers import Answers
-from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
+from noisewise.evaluation.results import CrossValidation, Difference, Part, Results, Spread
 from noisewise.metrics.classification import of_counts
 from noisewise.metrics.intervals import Interval, bootstrap
 from noisewise.metrics.words import Edits, error_rate
@@ -30,6 +30,7 @@ def pool(
     validation: float = math.nan,
     text_disjoint: str = "",
     seen_speakers: float = 0.0,
+    against: Mapping[str, Mapping[tuple[str, int], Answers]] | None = None,
     seed: int = 0,
 ) -> Results:
     """One `Results` of the runs of a cross-validation.
@@ -47,17 +48,23 @@ def pool(
         run: what reports call it.
         validation, text_disjoint: settings of the folds, to be told.
         seen_speakers: share of test clips whose true speaker training heard.
+        against: name -> answers of another cross-validation, with the same folds, seeds and test
+            clips; what differs from it is told for the conditions that both have.
         seed: of the intervals.
 
     Raises:
-        ConfigError: a fold is missing with some seed, or has another condition or class.
+        ConfigError: a fold is missing with some seed, or has another condition or class; or
+            ``against`` has other folds, seeds, clips or classes.
     """
     seeds = sorted({seed for _, seed in runs})
-    missing = [(fold, seed) for fold in folds for seed in seeds if (fold, seed) not in runs]
-    if missing or not runs:
-        raise ConfigError(f"cross-validation: no answers of {missing or 'any fold'}")
+    table = _Table.of({key: own for key, (_, own) in runs.items()}, list(folds), seeds)
     results = [runs[fold, seeds[0]][0] for fold in folds]
-    table = _Table.of([[runs[fold, seed][1] for seed in seeds] for fold in folds], list(folds))
+    confidence = results[0].confidence
+    differences = [
+        found
+        for name, other in (against or {}).items()
+        for found in _compare(table, _Table.of(other, list(folds), seeds, name), name, confidence)
+    ]
     rows, parts, pooled, spreads, confusion = [], [], [], [], {}
     for row in results[0].rows:
         name = row.condition.name
@@ -75,8 +82,7 @@ def pool(
             for metric in (*METRICS, *said.heard)
         }
         intervals = {
-            metric: said.interval(metric, table.speakers, seed, results[0].confidence)
-            for metric in figures
+            metric: said.interval(metric, table.speakers, seed, confidence) for metric in figures
         }
         spreads += [_spread(name, metric, of_folds, own) for metric, own in figures.items()]
         rows.append(
@@ -103,7 +109,7 @@ def pool(
             excluded_seen=sum(own.data.excluded_seen for own in results if own.data is not None),
             transcripts=sum(own.data.transcripts for own in results if own.data is not None),
         ),
-        confidence=results[0].confidence,
+        confidence=confidence,
         classes=table.classes,
         confusion=confusion,
         unknown_labels=dict(sum((Counter(own.unknown_labels) for own in results), Counter())),
@@ -119,6 +125,7 @@ def pool(
             parts=parts,
             pooled=pooled,
             spreads=spreads,
+            differences=differences,
         ),
     )
 
@@ -201,16 +208,33 @@ class _Usable:
         self, metric: str, speakers: np.ndarray | None, seed: int, confidence: float
     ) -> Interval:
         """Of the mean over seeds; draws speakers, or clips without ``speakers`` (all clips,)."""
-        statistic: Callable[..., float]
+        statistic, arrays, clips = self.statistic(metric)
+        groups = None if speakers is None else speakers[clips].tolist()
+        return bootstrap(statistic, arrays, seed, groups, confidence=confidence)
+
+    def statistic(self, metric: str) -> tuple[Callable[..., float], list[np.ndarray], np.ndarray]:
+        """The mean over seeds as a function of arrays, these arrays, and the clips in them."""
         if metric in self.heard:
             own = self.heard[metric]
             # lengths are those of every seed: the mean of the rates is the rate of mean edits
-            statistic, arrays, clips = error_rate, [own.edits.mean(1), own.lengths], own.clips
-        else:
-            statistic, arrays = partial(_mean, self.size, metric), [self.codes]
-            clips = self.clips
-        groups = None if speakers is None else speakers[clips].tolist()
-        return bootstrap(statistic, arrays, seed, groups, confidence=confidence)
+            return error_rate, [own.edits.mean(1), own.lengths], own.clips
+        return partial(_mean, self.size, metric), [self.codes], self.clips
+
+    def only(self, others: _Usable) -> _Usable:
+        """Without the clips, and those with a text, that the others could not use."""
+        own = np.isin(self.clips, others.clips)
+        return replace(
+            self,
+            clips=self.clips[own],
+            fold=self.fold[own],
+            codes=self.codes[own],
+            heard={
+                metric: some.of(shared)
+                for metric, some in self.heard.items()
+                if metric in others.heard
+                and (shared := np.isin(some.clips, others.heard[metric].clips)).any()
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -218,6 +242,7 @@ class _Table:
     """The answers of all folds, one line a clip."""
 
     classes: list[str]
+    ids: list[str]
     fold: np.ndarray
     speakers: np.ndarray | None
     true: np.ndarray
@@ -225,23 +250,34 @@ class _Table:
     answers: Sequence[Sequence[Answers]]
 
     @classmethod
-    def of(cls, answers: Sequence[Sequence[Answers]], folds: Sequence[str]) -> _Table:
-        """From the answers of each fold, one a seed."""
+    def of(
+        cls,
+        runs: Mapping[tuple[str, int], Answers],
+        folds: Sequence[str],
+        seeds: Sequence[int],
+        name: str = "cross-validation",
+    ) -> _Table:
+        """From the answers of each fold and seed; errors begin with ``name``."""
+        missing = [(fold, seed) for fold in folds for seed in seeds if (fold, seed) not in runs]
+        if missing or not runs:
+            raise ConfigError(f"{name}: no answers of {missing or 'any fold'}")
+        answers = [[runs[fold, seed] for seed in seeds] for fold in folds]
         first = answers[0][0]
         classes, conditions = first.classes, list(first.said)
         for fold, own in zip(folds, answers, strict=True):
             for one in own:
                 if one.classes != classes or list(one.said) != conditions or one.ids != own[0].ids:
                     raise ConfigError(
-                        f"cross-validation: fold {fold!r} has other classes, conditions or clips"
+                        f"{name}: fold {fold!r} has other classes, conditions or clips"
                     )
                 if one.lengths != own[0].lengths:
-                    raise ConfigError(f"cross-validation: fold {fold!r} has other texts by seed")
+                    raise ConfigError(f"{name}: fold {fold!r} has other texts by seed")
         flat = [own[0] for own in answers]
         speakers = [speaker for one in flat for speaker in one.speakers]
         known = None not in speakers and len(set(speakers)) > 1
         return cls(
             classes,
+            [clip for one in flat for clip in one.ids],
             np.repeat(np.arange(len(flat)), [len(one.ids) for one in flat]),
             np.array(speakers) if known else None,
             np.array([place for one in flat for place in one.true], dtype=np.int64),
@@ -277,6 +313,47 @@ class _Table:
         lengths = np.concatenate([own[0][1] for own in parts])
         clips = np.flatnonzero((edits >= 0).all(1))
         return _Heard(clips, self.fold[clips], edits[clips], lengths[clips])
+
+
+def _compare(own: _Table, other: _Table, against: str, confidence: float) -> Iterator[Difference]:
+    """What ``own`` has more of each metric, on the clips that every seed of both could use."""
+    if own.ids != other.ids or own.classes != other.classes:
+        raise ConfigError(f"{against}: its folds have other clips or classes")
+    for condition in own.said:
+        if condition not in other.said:
+            continue
+        one, two = own.usable(condition), other.usable(condition)
+        one, two = one.only(two), two.only(one)
+        if not len(one.codes):
+            continue
+        seeds = range(one.codes.shape[1])
+        pairs = list(zip(one.parts("", seeds), two.parts("", seeds), strict=True))
+        for metric in (*METRICS, *one.heard):
+            (first, arrays, clips), (second, others, _) = (
+                one.statistic(metric),
+                two.statistic(metric),
+            )
+            by_seed = [mine.metrics[metric] - its.metrics[metric] for mine, its in pairs]
+            yield Difference(
+                against,
+                condition,
+                metric,
+                len(clips),
+                float(np.mean(by_seed)),
+                bootstrap(
+                    partial(_gap, first, second),
+                    [*arrays, *others],
+                    0,
+                    None if own.speakers is None else own.speakers[clips].tolist(),
+                    confidence=confidence,
+                ),
+                by_seed,
+            )
+
+
+def _gap(first: Callable[..., float], second: Callable[..., float], *arrays: np.ndarray) -> float:
+    half = len(arrays) // 2
+    return first(*arrays[:half]) - second(*arrays[half:])
 
 
 def _edits(answers: Answers, metric: str, condition: str) -> Edits:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from noisewise.evaluation.cross_validation import deviation
 from noisewise.evaluation.markup import Html, fold, join, table, tag
-from noisewise.evaluation.results import CrossValidation, Part, Results, Spread
-from noisewise.evaluation.wording import describe, figure, span
+from noisewise.evaluation.results import CrossValidation, Difference, Part, Results, Spread
+from noisewise.evaluation.tables import tinted_gap
+from noisewise.evaluation.wording import NOT_DEFINED, describe, figure, span
 
 
 def fold_tables(results: Sequence[Results], metrics: Sequence[str]) -> Html:
@@ -91,7 +92,32 @@ def of_condition(results: Results, condition: str, metrics: Sequence[str]) -> Ht
     rows.append(["all clips together", row.n, *cells])
     seeds = f", means of {len(what.seeds)} seeds" if len(what.seeds) > 1 else ""
     head = ["Fold", "Clips", *(describe(metric).title for metric in used)]
-    return table(f"Folds by {what.by}, {condition}{seeds}", head, rows)
+    shown = table(f"Folds by {what.by}, {condition}{seeds}", head, rows)
+    return join([shown, *_compared(what, condition, used, seeds)])
+
+
+def _compared(
+    what: CrossValidation, condition: str, metrics: Sequence[str], seeds: str
+) -> Iterator[Html]:
+    """What there is more than in other cross-validations; nothing where none was named."""
+    gaps: dict[str, dict[str, Difference]] = {}
+    for own in what.differences:
+        if own.condition == condition:
+            gaps.setdefault(own.against, {})[own.metric] = own
+    if not gaps:
+        return
+    rows: list[list[object]] = []
+    for name, found in gaps.items():
+        cells = [
+            tinted_gap(metric, found[metric].value, found[metric].interval)
+            if metric in found
+            else NOT_DEFINED
+            for metric in metrics
+        ]
+        rows.append([name, max(own.n for own in found.values()), *cells])
+    head = ["Against", "Clips", *(describe(metric).title for metric in metrics)]
+    caption = f"More than other cross-validations, in points, {condition}{seeds}"
+    yield table(caption, head, rows)
 
 
 def _mean(parts: Sequence[Part], metric: str) -> Html:

@@ -11,9 +11,15 @@ from noisewise.evaluation.page import page
 from noisewise.evaluation.pooling_benchmark import BASELINE, Benchmark, Figure
 from noisewise.evaluation.report import versions
 from noisewise.evaluation.weights_plot import weights_plot
-from noisewise.evaluation.wording import NOT_DEFINED, decibels, difference, figure, span
+from noisewise.evaluation.wording import (
+    NOT_DEFINED,
+    decibels,
+    difference,
+    difference_span,
+    figure,
+    span,
+)
 from noisewise.files import write_atomic
-from noisewise.metrics.intervals import Interval
 from noisewise.noise.condition import Condition
 
 METHODS = {
@@ -98,12 +104,7 @@ def gain_lines(found: Found) -> list[str]:
 def _gain_text(cell: Figure) -> str:
     assert cell.gain is not None
     gain, interval = cell.gain
-    return f"{difference('accuracy', gain)} ({_points(interval)})"
-
-
-def _points(interval: Interval) -> str:
-    low, high = (difference("accuracy", end) for end in interval)
-    return f"{low} to {high}"
+    return f"{difference('accuracy', gain)} ({difference_span('accuracy', interval)})"
 
 
 def _poolings(found: Found, method: str) -> list[str]:
@@ -194,7 +195,7 @@ def _gain(cell: Figure | None) -> Html:
     if cell is None or cell.gain is None:
         return tag("td", NOT_DEFINED)
     gain, (low, high) = cell.gain
-    content = [difference("accuracy", gain), tag("small", _points((low, high)))]
+    content = [difference("accuracy", gain), tag("small", difference_span("accuracy", (low, high)))]
     if low <= 0 <= high:
         return tag("td", *content)
     return tag("td", *content, class_="better" if gain > 0 else "worse")

@@ -191,6 +191,29 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """By how much a cross-validation has more of a metric than another, on clips of all folds.
+
+    Attributes:
+        against: name of the other.
+        condition: name of the condition.
+        metric: its name.
+        n: clips that both could use.
+        value: mean over the seeds.
+        interval: paired, of the mean; see `CrossValidation.drawn`.
+        by_seed: of each seed.
+    """
+
+    against: str
+    condition: str
+    metric: str
+    n: int
+    value: float
+    interval: Interval
+    by_seed: list[float]
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """What lies behind figures of all folds, see `noisewise.evaluation.cross_validation.pool`.
 
@@ -206,6 +229,7 @@ class CrossValidation:
         parts: figures of each fold, seed and condition.
         pooled: figures of all clips together, for each seed and condition.
         spreads: between folds and seeds, for each condition and metric.
+        differences: from other cross-validations, for each condition and metric.
     """
 
     by: str
@@ -218,6 +242,7 @@ class CrossValidation:
     parts: list[Part] = field(default_factory=list)
     pooled: list[Part] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from noisewise.evaluation.wording import (
     decibels,
     describe,
     difference,
+    difference_span,
     figure,
     span,
 )
@@ -104,12 +105,16 @@ def _interval(first: Results, other: Results, condition: str, metric: str) -> In
 def _gap(metric: str, first: Row | None, other: Row | None, interval: Interval | None) -> Html:
     if first is None or other is None:
         return tag("td", NOT_DEFINED)
-    gap, higher = other.value(metric) - first.value(metric), describe(metric).higher
-    shown = difference(metric, gap)
-    content = [shown, tag("small", figure(metric, other.value(metric)))]
+    value = figure(metric, other.value(metric))
+    return tinted_gap(metric, other.value(metric) - first.value(metric), interval, value)
+
+
+def tinted_gap(metric: str, gap: float, interval: Interval | None, *details: str) -> Html:
+    """The cell of a difference, tinted where it is better or worse and its interval has no zero."""
+    shown, higher = difference(metric, gap), describe(metric).higher
+    content = [shown, *(tag("small", text) for text in details)]
     if interval is not None:
-        low, high = (difference(metric, end) for end in interval)
-        content.append(tag("small", f"{low} to {high}"))
+        content.append(tag("small", difference_span(metric, interval)))
     chance = interval is not None and interval[0] <= 0 <= interval[1]
     if higher is None or chance or shown[0] not in "+\N{MINUS SIGN}":
         return tag("td", *content)

@@ -107,6 +107,16 @@ def difference(name: str, value: float) -> str:
     return _number(name, value, "+") if math.isfinite(value) else NOT_DEFINED
 
 
+def difference_span(name: str, interval: Interval) -> str:
+    """The interval of a difference, in points.
+
+    >>> difference_span("accuracy", (-0.004, 0.021))
+    '−0.4 to +2.1'
+    """
+    low, high = (difference(name, end) for end in interval)
+    return f"{low} to {high}"
+
+
 def noisy_rows(results: Results, metric: str) -> list[Row]:
     """Rows with noise and nothing else on which the metric is defined."""
     return [

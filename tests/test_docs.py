@@ -115,7 +115,7 @@ def test_every_key_of_results_is_documented():
 
     text = words_of("evaluation")
     names = ("Results", "Row", "Data", "Rejection", "Skipped", "Hardest")
-    for name in (*names, "CrossValidation", "Part", "Spread"):
+    for name in (*names, "CrossValidation", "Part", "Spread", "Difference"):
         kind = getattr(results, name)
         for field in fields(kind):
             if field.compare and field.name != "n":

@@ -275,10 +275,13 @@ def summary(results: Results) -> list[str]:
     ]
     lines = [f"{row.n} clips of all folds, clean: {', '.join(parts)}"]
     spread = next(s for s in what.spreads if (s.condition, s.metric) == ("clean", "accuracy"))
+    over_seeds = ""
+    if len(what.seeds) > 1:
+        deviation = figure("accuracy", spread.seed_sd)
+        over_seeds = f"; of all clips over {len(what.seeds)} seeds: {deviation}"
     lines.append(
         f"accuracy by fold: mean {figure('accuracy', spread.fold_mean)}, standard deviation "
-        f"{figure('accuracy', spread.fold_sd)}; of all clips over {len(what.seeds)} seeds: "
-        f"{figure('accuracy', spread.seed_sd)}"
+        f"{figure('accuracy', spread.fold_sd)}{over_seeds}"
     )
     lines += [
         f"accuracy against {own.against}, clean: {difference('accuracy', own.value)} points "

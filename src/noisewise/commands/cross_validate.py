@@ -30,7 +30,7 @@ from noisewise.training import run
 from noisewise.types import TRUE_SPEAKER
 
 SETTINGS = "cross-validation.json"
-ANSWERS = "answers.json"
+EVALUATION, ANSWERS = "evaluation", "answers.json"
 
 
 def cross_validate(
@@ -104,9 +104,9 @@ def cross_validate(
         "level": level,
         "confidence": confidence,
     }
-    others = {path.name: _finished(path, list(folds), chosen, asked) for path in against or []}
-    if len(others) < len(against or []):
+    if len({path.name for path in against or []}) < len(against or []):
         raise ConfigError("--against: two folders have one name, and reports go by it")
+    others = {path.name: _finished(path, list(folds), chosen, asked) for path in against or []}
     try:
         wanted = {**settings.model_dump(mode="json", exclude={"seed"}), "init": str(init or "")}
         claim(folder, SETTINGS, wanted, "runs of a cross-validation")
@@ -178,23 +178,25 @@ def heard_speakers(corpus: Corpus, recipe: Recipe, folds: Sequence[str]) -> floa
 def _in_turn(
     folder: Path, folds: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[tuple[str, int, Path, str]]:
-    """Fold, seed, run folder and what to call it: all folds of the first seed come first."""
-    names = [file_name(fold) for fold in folds]
+    """`_folders`, and what to call each, with an estimate of the time that is left."""
     began = time.monotonic()
     total = len(folds) * len(seeds)
-    for done in range(total):
-        place, seed = done % len(folds), seeds[done // len(folds)]
-        # two folds may have one file name
-        tail = f"-{place + 1}" if names.count(names[place]) > 1 else ""
-        own = folder / f"fold-{names[place]}{tail}-seed-{seed}"
+    for done, (fold, seed, own) in enumerate(_folders(folder, folds, seeds)):
         minutes = (time.monotonic() - began) / max(done, 1) * (total - done) / 60
         left = f", about {minutes:.0f} min left" if done and minutes >= 1 else ""
-        yield (
-            folds[place],
-            seed,
-            own,
-            f"fold {folds[place]}, seed {seed} ({done + 1}/{total}{left})",
-        )
+        yield fold, seed, own, f"fold {fold}, seed {seed} ({done + 1}/{total}{left})"
+
+
+def _folders(
+    folder: Path, folds: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[str, int, Path]]:
+    """Fold, seed and run folder: all folds of the first seed come first."""
+    names = [file_name(fold) for fold in folds]
+    for seed in seeds:
+        for place, fold in enumerate(folds):
+            # two folds may have one file name
+            tail = f"-{place + 1}" if names.count(names[place]) > 1 else ""
+            yield fold, seed, folder / f"fold-{names[place]}{tail}-seed-{seed}"
 
 
 def _finished(
@@ -206,11 +208,11 @@ def _finished(
         ConfigError: some are missing, or were made under other conditions.
     """
     found = {}
-    for fold, seed, own, title in _in_turn(folder, folds, seeds):
-        answers = read_answers(own / "evaluation" / ANSWERS)
+    for fold, seed, own in _folders(folder, folds, seeds):
+        answers = read_answers(own / EVALUATION / ANSWERS)
         made = json.loads(answers.settings)
         if any(made.get(name) != value for name, value in asked.items() if name != "confidence"):
-            raise ConfigError(f"{folder}: {title}: was measured under other conditions")
+            raise ConfigError(f"{own}: was measured under other conditions")
         found[fold, seed] = answers
     return found
 
@@ -224,7 +226,7 @@ def _measured(
     workers: int,
 ) -> tuple[Results, Answers]:
     """The run's results and answers; those kept with it if they were made by these settings."""
-    kept = folder / "evaluation"
+    kept = folder / EVALUATION
     digest = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["digest"]
     settings = json.dumps({**asked, "run": digest}, sort_keys=True)
     if (kept / ANSWERS).is_file():

@@ -63,7 +63,9 @@ def pool(
     differences = [
         found
         for name, other in (against or {}).items()
-        for found in _compare(table, _Table.of(other, list(folds), seeds, name), name, confidence)
+        for found in _compare(
+            table, _Table.of(other, list(folds), seeds, name), name, seed, confidence
+        )
     ]
     rows, parts, pooled, spreads, confusion = [], [], [], [], {}
     for row in results[0].rows:
@@ -82,7 +84,7 @@ def pool(
             for metric in (*METRICS, *said.heard)
         }
         intervals = {
-            metric: said.interval(metric, table.speakers, seed, confidence) for metric in figures
+            metric: table.interval(*said.statistic(metric), seed, confidence) for metric in figures
         }
         spreads += [_spread(name, metric, of_folds, own) for metric, own in figures.items()]
         rows.append(
@@ -204,14 +206,6 @@ class _Usable:
             heard={metric: some for metric, some in heard.items() if len(some.clips)},
         ).parts(fold, seeds)
 
-    def interval(
-        self, metric: str, speakers: np.ndarray | None, seed: int, confidence: float
-    ) -> Interval:
-        """Of the mean over seeds; draws speakers, or clips without ``speakers`` (all clips,)."""
-        statistic, arrays, clips = self.statistic(metric)
-        groups = None if speakers is None else speakers[clips].tolist()
-        return bootstrap(statistic, arrays, seed, groups, confidence=confidence)
-
     def statistic(self, metric: str) -> tuple[Callable[..., float], list[np.ndarray], np.ndarray]:
         """The mean over seeds as a function of arrays, these arrays, and the clips in them."""
         if metric in self.heard:
@@ -290,6 +284,18 @@ class _Table:
             answers,
         )
 
+    def interval(
+        self,
+        statistic: Callable[..., float],
+        arrays: list[np.ndarray],
+        clips: np.ndarray,
+        seed: int,
+        confidence: float,
+    ) -> Interval:
+        """Of a statistic of some clips; draws speakers, or clips where these are not known."""
+        groups = None if self.speakers is None else self.speakers[clips].tolist()
+        return bootstrap(statistic, arrays, seed, groups, confidence=confidence)
+
     def usable(self, condition: str) -> _Usable:
         """The clips with a known label that every seed could use under a condition."""
         said = self.said[condition]
@@ -315,7 +321,9 @@ class _Table:
         return _Heard(clips, self.fold[clips], edits[clips], lengths[clips])
 
 
-def _compare(own: _Table, other: _Table, against: str, confidence: float) -> Iterator[Difference]:
+def _compare(
+    own: _Table, other: _Table, against: str, seed: int, confidence: float
+) -> Iterator[Difference]:
     """What ``own`` has more of each metric, on the clips that every seed of both could use."""
     if own.ids != other.ids or own.classes != other.classes:
         raise ConfigError(f"{against}: its folds have other clips or classes")
@@ -340,12 +348,8 @@ def _compare(own: _Table, other: _Table, against: str, confidence: float) -> Ite
                 metric,
                 len(clips),
                 float(np.mean(by_seed)),
-                bootstrap(
-                    partial(_gap, first, second),
-                    [*arrays, *others],
-                    0,
-                    None if own.speakers is None else own.speakers[clips].tolist(),
-                    confidence=confidence,
+                own.interval(
+                    partial(_gap, first, second), [*arrays, *others], clips, seed, confidence
                 ),
                 by_seed,
             )

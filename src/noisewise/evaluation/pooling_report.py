@@ -10,6 +10,7 @@ from noisewise.evaluation.markup import Html, fold, join, picture, table, tag
 from noisewise.evaluation.page import page
 from noisewise.evaluation.pooling_benchmark import BASELINE, Benchmark, Figure
 from noisewise.evaluation.report import versions
+from noisewise.evaluation.tables import tinted_gap
 from noisewise.evaluation.weights_plot import weights_plot
 from noisewise.evaluation.wording import (
     NOT_DEFINED,
@@ -194,11 +195,7 @@ def _gains(found: Found) -> Html:
 def _gain(cell: Figure | None) -> Html:
     if cell is None or cell.gain is None:
         return tag("td", NOT_DEFINED)
-    gain, (low, high) = cell.gain
-    content = [difference("accuracy", gain), tag("small", difference_span("accuracy", (low, high)))]
-    if low <= 0 <= high:
-        return tag("td", *content)
-    return tag("td", *content, class_="better" if gain > 0 else "worse")
+    return tinted_gap("accuracy", *cell.gain)
 
 
 def _examples(found: Found) -> Html:

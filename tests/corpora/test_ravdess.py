@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,28 @@ def test_quiet_ends_are_left_out_where_asked(tmp_path: Path) -> None:
     assert open_corpus(tmp_path, trim_db=70).rows[3]["offset"] == 0
     with pytest.raises(ConfigError, match=r"trim_db=-3: decibels above 0"):
         open_corpus(tmp_path, trim_db=-3)
+
+
+def test_quiet_ends_are_looked_for_once_unless_a_clip_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path)
+    loud, quiet = np.full(8000, 0.5, np.float32), np.full(16_000, 0.0005, np.float32)
+    clips = sorted((tmp_path / "Actor_01").iterdir())[:2]
+    for clip in clips:
+        audio.write(clip, np.concatenate([quiet, loud]))
+    first = open_corpus(tmp_path, trim_db=40).rows
+    audio.write(clips[1], np.concatenate([loud, quiet]))
+    os.utime(clips[1], ns=(0, clips[1].stat().st_mtime_ns + 1))
+    read = audio.read
+    seen: list[Path] = []
+    monkeypatch.setattr(audio, "read", lambda path: seen.append(Path(path)) or read(path))
+    again = {row["id"]: row["offset"] for row in open_corpus(tmp_path, trim_db=40).rows}
+    names = [f"Actor_01/{clip.stem}" for clip in clips]
+    assert [again[name] for name in names] == [pytest.approx(0.98), 0]
+    assert {row["id"]: row["offset"] for row in first}[names[1]] == pytest.approx(0.98)
+    assert clips[1] in seen
+    assert clips[0] not in seen
 
 
 def test_foreign_files_are_listed_then_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def load(root: Path, channel: str = "speech", trim_db: float | None = None) -> C
     refuse_many(root, skipped, len(listing.files) + len(listing.skipped), _EXPECTED)
     if trim_db is not None:
         with ThreadPoolExecutor() as pool:
-            for row, span in zip(rows, pool.map(partial(_active, trim_db), rows), strict=True):
+            spans = pool.map(lambda row: _active(Path(row["audio"]), trim_db), rows)
+            for row, span in zip(rows, spans, strict=True):
                 row |= span
     present = {row["emotion"] for row in rows}
     tasks = ("emotion", "intensity", "gender", "text")
@@ -89,10 +90,16 @@ def load(root: Path, channel: str = "speech", trim_db: float | None = None) -> C
     return Corpus("ravdess", make_rows(rows, tasks), "emotion", labels, tuple(skipped))
 
 
-def _active(trim_db: float, row: dict[str, Any]) -> dict[str, float]:
+def _active(path: Path, trim_db: float) -> dict[str, float]:
     """Offset and duration of a clip without its quiet ends; nothing where it cannot be read."""
     try:
-        start, end = audio.active_span(audio.read(row["audio"]), trim_db)
-    except AudioError:
+        start, end = _active_span(path, path.stat().st_mtime_ns, trim_db)
+    except (AudioError, OSError):
         return {}  # whoever reads the clip lists it
     return {"offset": start / SAMPLE_RATE, "duration": (end - start) / SAMPLE_RATE}
+
+
+@lru_cache(maxsize=65536)
+def _active_span(path: Path, changed_ns: int, trim_db: float) -> tuple[int, int]:
+    """Kept, as every run of a cross-validation opens the corpus; a changed file is read again."""
+    return audio.active_span(audio.read(path), trim_db)

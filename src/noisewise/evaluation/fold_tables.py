@@ -89,7 +89,7 @@ def of_condition(results: Results, condition: str, metrics: Sequence[str]) -> Ht
             extra.append(_deviation(metric, spreads[metric].seed_sd, "seeds"))
         smalls = [tag("small", text) for text in extra]
         cells.append(tag("td", figure(metric, row.value(metric)), *smalls))
-    rows.append(["all clips together", row.n, *cells])
+    rows.append(["all clips", row.n, *cells])
     seeds = f", means of {len(what.seeds)} seeds" if len(what.seeds) > 1 else ""
     head = ["Fold", "Clips", *(describe(metric).title for metric in used)]
     shown = table(f"Folds by {what.by}, {condition}{seeds}", head, rows)

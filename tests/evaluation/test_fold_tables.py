@@ -52,7 +52,7 @@ def test_every_fold_and_all_together():
     assert shown[1][4:10] == ["20.0", "%", "±", "14.1", "over", "seeds"]
     assert shown[2][:6] == ["2", "20", "30.0", "%", "±", "14.1"]
     assert shown[3][:9] == ["mean", "of", "folds", "25.0", "%", "±", "7.0", "over", "folds"]
-    assert shown[4][:7] == ["all", "clips", "together", "30", "27.0", "%", "(21.0–33.0)"]
+    assert shown[4][:6] == ["all", "clips", "30", "27.0", "%", "(21.0–33.0)"]
 
 
 def test_what_differs_from_others():
@@ -111,7 +111,7 @@ def test_error_rates_are_shown_where_they_are_there():
 def test_a_condition_that_nothing_could_be_measured_in():
     shown = cells(of_condition(make([0]), "rain 5 dB", METRICS))
     assert shown[1][-1] == "–"
-    assert shown[-1] == ["all", "clips", "together", "0", "–", "–", "–"]
+    assert shown[-1] == ["all", "clips", "0", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(
